@@ -1,0 +1,46 @@
+# Few verbs; `make` alone prepares everything.
+.DEFAULT_GOAL := setup
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --no-strip-extras --no-header --quiet \
+        --extra dev --extra langgraph --group test --group check --group build
+
+.PHONY: setup run test check bench acceptance docs image clean lock
+
+setup: .venv/.ready ## make .venv with the locked requirements
+
+.venv/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
+	  rm -rf .venv; echo "python3 cannot make virtual environments; on Debian: apt install python3-venv"; exit 1; }
+	@echo "Installing the locked requirements into .venv …"
+	@awk '/^uv==/{p=1} p; p&&!/\\$$/{exit}' requirements.txt > .venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup ## the whole product on this machine; options: make run ARGS="--port 9000"
+	@$(BIN)/bff dev $(ARGS)
+
+test: setup ## everything that can run here; says what could not and why
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: setup ## formatting, lint, types, imports, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	@! git ls-files --error-unmatch uv.lock >/dev/null 2>&1 || { echo "uv.lock holds addresses of one registry; remove it"; exit 1; }
+
+lock: setup ## pin the newest releases that are a week old into requirements.txt
+	$(BIN)/uv pip compile $(LOCK) $(ARGS) pyproject.toml -o requirements.txt
+
+clean: ## forget .venv, caches and the data of `make run`
+	rm -rf .venv .bff .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist

@@ -1,0 +1,1 @@
+"""The gateway: everything the browser talks to."""

@@ -1,0 +1,51 @@
+"""The `bff` command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bff.cli import database, dev, keys, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="bff",
+    help="One origin in front of Keycloak, LangGraph and Odoo: signs people in, keeps "
+    "their tokens sealed, streams the agent's answers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+serving.add(app)
+dev.add(app)
+app.add_typer(database.roles, name="db")
+app.add_typer(database.migrations, name="migrate")
+app.add_typer(keys.keys, name="keys")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Serve as the root of all commands."""
+    if show:
+        from importlib.metadata import version as version_of  # noqa: PLC0415 - rare
+
+        typer.echo(version_of("nexius-bff"))
+        raise typer.Exit
+    del context
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; *arguments* default to the process's."""
+    app(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Say who may use a route, and stand in front of it.
+
+The order is origin, session, tenant, role. A refused navigation goes to the sign-in
+page, a refused fetch gets 401. Tokens near their end are renewed here, before the
+first byte of an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from aiohttp import web
+
+from bff.config import Config
+from bff.errors import (
+    AuthUnavailable,
+    CrossSiteRefused,
+    NotSignedIn,
+    RoleMissing,
+    SessionEnded,
+    TenantMissing,
+    TokensTooLarge,
+)
+from bff.identity.messages import Person
+from bff.origin import Gate, passes
+from bff.sessions.browser import CLOCK, COOKIES, forget, keep
+from bff.sessions.cookies import CookieTooLarge
+from bff.sessions.refresh import (
+    Refresher,
+    RefreshRefused,
+    RefreshStale,
+    RefreshUnavailable,
+)
+from bff.sessions.revocation import ENDED
+from bff.sessions.session import AccessTicket, Pair, with_tenant
+from bff.sessions.store import SessionStore
+from bff.telemetry import METRICS, SESSION_MARK, TENANT_MARK, mark_of
+from bff.tenancy.store import TENANCY
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+CONFIG = web.AppKey("config", Config)
+REFRESHER = web.AppKey("refresher", Refresher)
+STORE = web.AppKey("session_store", SessionStore)
+SESSION = web.RequestKey("session", AccessTicket)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a route asks of its caller."""
+
+    session: bool = False
+    tenant: bool = False
+    roles: frozenset[str] = frozenset()
+    gate: Gate = Gate.UNSAFE_METHODS
+    # A page: a stranger's browser is sent to sign in instead of refused.
+    page: bool = False
+    # Cookies belong to one host: navigations by another of our names move there.
+    canonical: bool = False
+
+
+ANYONE = Access()
+SIGNED_IN = Access(session=True)
+TENANT = Access(session=True, tenant=True)
+GRAPH = Access(session=True, tenant=True, gate=Gate.EVERY_REQUEST)
+PAGE = Access(session=True, page=True, canonical=True)
+OPEN_PAGE = Access(canonical=True)
+PROBE = Access(gate=Gate.OPEN)
+
+
+def role(*roles: str) -> Access:
+    """Return the access of those who have one of *roles* in their tenant."""
+    return Access(session=True, tenant=True, roles=frozenset(roles))
+
+
+def guarded(handler: Handler, access: Access) -> Handler:
+    """Return *handler* behind *access*."""
+
+    @wraps(handler)
+    async def guard(request: web.Request) -> web.StreamResponse:
+        config = request.app[CONFIG]
+        if access.canonical and (elsewhere := _canonical_url(request, config)):
+            return web.Response(status=307, headers={"Location": elsewhere})
+        if not passes(
+            request.method,
+            request.headers,
+            config.server.public_origins,
+            access.gate,
+            required_header=config.csrf.require_header,
+        ):
+            raise CrossSiteRefused
+        if access.session:
+            try:
+                ticket = await current(request)
+            except (NotSignedIn, SessionEnded):
+                if access.page and is_navigation(request):
+                    return _to_sign_in(request)
+                raise
+            if access.tenant and ticket.tenant_id is None:
+                ticket = await find_tenant(request, ticket)
+            if access.roles and not access.roles.intersection(ticket.roles):
+                raise RoleMissing
+        return await handler(request)
+
+    return guard
+
+
+async def current(request: web.Request) -> AccessTicket:
+    """Return the live session of *request*, renewed when near its end.
+
+    Raises:
+        NotSignedIn: without session cookies, or with ones that do not open.
+        SessionEnded: when the session is over; its cookies are cleared.
+        AuthUnavailable: when it must be renewed and cannot be right now.
+    """
+    cookies, now = request.app[COOKIES], request.app[CLOCK]()
+    ticket = cookies.open_access(request.cookies)
+    if ticket is None:
+        forget(request)
+        raise NotSignedIn
+    if ticket.is_over(now) or await request.app[ENDED].is_ended(ticket.sid):
+        forget(request)
+        raise SessionEnded
+    if ticket.should_refresh(now):
+        try:
+            ticket = (await refreshed(request, ticket)).access
+        except AuthUnavailable:
+            # While the old token lives the request simply goes on with it.
+            if ticket.is_expired(now):
+                raise
+    _attach(request, ticket)
+    return ticket
+
+
+async def refreshed(request: web.Request, ticket: AccessTicket) -> Pair:
+    """Return the next generation of the session, kept by the answer's cookies.
+
+    Raises:
+        SessionEnded: when there is none; the cookies are cleared.
+        AuthUnavailable: when nobody can say; the cookies stay.
+        TokensTooLarge: when the new tokens do not fit into cookies.
+    """
+    outcomes = request.app[METRICS].refreshes
+    refresh = request.app[COOKIES].open_refresh(request.cookies)
+    if refresh is None or refresh.sid != ticket.sid or refresh.gen != ticket.gen:
+        # Parts of two sessions, or half a set: nothing to be renewed with.
+        forget(request)
+        raise SessionEnded
+    try:
+        pair = await request.app[REFRESHER].next(ticket, refresh)
+    except RefreshRefused as error:
+        outcomes.labels("refused").inc()
+        forget(request)
+        raise SessionEnded from error
+    except RefreshStale as error:
+        outcomes.labels("stale").inc()
+        raise SessionEnded from error
+    except RefreshUnavailable as error:
+        outcomes.labels("unavailable").inc()
+        raise AuthUnavailable(headers={"Retry-After": "5"}) from error
+    outcomes.labels("ok").inc()
+    try:
+        keep(request, pair)
+    except CookieTooLarge as error:
+        raise TokensTooLarge from error
+    return pair
+
+
+async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicket:
+    """Return *ticket* with the tenant its person has come to since it was made.
+
+    Raises:
+        TenantMissing: when there is none still.
+    """
+    person = Person(
+        iss=ticket.iss,
+        sub=ticket.sub,
+        email=ticket.email,
+        email_verified=False,
+        provider_sid=None,
+        claimed_tenant=None,
+        claimed_roles=(),
+    )
+    tenant_id, roles = await request.app[TENANCY].resolve(person)
+    if tenant_id is None:
+        raise TenantMissing
+    refresh = request.app[COOKIES].open_refresh(request.cookies)
+    if refresh is None or refresh.sid != ticket.sid:
+        raise TenantMissing
+    pair = with_tenant(Pair(ticket, refresh), tenant_id, roles, ticket.gen)
+    await asyncio.shield(
+        request.app[STORE].set_tenant(ticket.user_id, ticket.sid, tenant_id)
+    )
+    keep(request, pair)
+    _attach(request, pair.access)
+    return pair.access
+
+
+def is_navigation(request: web.Request) -> bool:
+    """Tell whether a browser is opening a page, rather than a script fetching."""
+    mode = request.headers.get("Sec-Fetch-Mode")
+    if mode is not None:
+        return request.method == "GET" and mode == "navigate"
+    return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+
+
+def _canonical_url(request: web.Request, config: Config) -> str | None:
+    home = config.canonical_origin
+    if request.host.lower() == home.partition("://")[2] or not is_navigation(request):
+        return None
+    return home + request.path_qs
+
+
+def _attach(request: web.Request, ticket: AccessTicket) -> None:
+    request[SESSION] = ticket
+    request[SESSION_MARK] = mark_of(ticket.sid)
+    if ticket.tenant_id is not None:
+        request[TENANT_MARK] = ticket.tenant_id
+
+
+def _to_sign_in(request: web.Request) -> web.Response:
+    target = f"/login?return_to={quote(request.path_qs, safe='/')}"
+    return web.Response(status=303, headers={"Location": target})

@@ -1,0 +1,159 @@
+"""Make the application of a configuration: resources, middlewares, routes, in order.
+
+This is the only place that wires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bff import database, listener, outbound, telemetry
+from bff.access import CONFIG, REFRESHER, STORE
+from bff.auth.signing_in import PROVIDER
+from bff.auth.sso import TRANSACTIONS
+from bff.auth.transactions import Transactions
+from bff.graph import LIVE, Live, make_proxy
+from bff.hardening import response_headers
+from bff.health import GRAPH_CHECK, GraphCheck
+from bff.identity.provider import Provider
+from bff.middlewares import mark_started, outermost
+from bff.onboarding.store import ONBOARDING, OnboardingStore
+from bff.onboarding.watch import WATCH, Watch
+from bff.onboarding.worker import STEPS, Runner, utc_now, work
+from bff.routes import add_admin, add_public
+from bff.sessions.browser import CLOCK, COOKIES, write_cookies
+from bff.sessions.cookies import CookieRules, Cookies
+from bff.sessions.keyring import load_ring
+from bff.sessions.refresh import Refresher
+from bff.sessions.revocation import ENDED, EndedSessions
+from bff.sessions.store import SessionStore
+from bff.tenancy.store import TENANCY, Tenancy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from bff.config import Config
+
+log = logging.getLogger(__name__)
+
+
+def make_app(config: Config, clock: Callable[[], float] = time.time) -> web.Application:
+    """Return the public application; its resources open when it starts."""
+    app = web.Application(
+        client_max_size=config.server.max_body, middlewares=[outermost(config)]
+    )
+    app[CONFIG] = config
+    app[CLOCK] = clock
+    app[LIVE] = Live()
+    app[GRAPH_CHECK] = GraphCheck()
+    app[telemetry.METRICS] = telemetry.Metrics()
+    proxies = {
+        name: (make_proxy(target), target)
+        for name, target in config.proxy.items()
+        if target.upstreams
+    }
+    add_public(app, proxies)
+    # Order matters: what has begun is marked first, cookies come last.
+    app.on_response_prepare.append(mark_started)
+    app.on_response_prepare.append(response_headers(config))
+    app.on_response_prepare.append(write_cookies)
+
+    async def resources(app: web.Application) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            for proxy, _ in proxies.values():
+                stack.push_async_callback(proxy.close)
+            await stack.enter_async_context(_identity(app, config, clock))
+            if config.worker.embedded:
+                await stack.enter_async_context(worker(config))
+            yield
+
+    app.cleanup_ctx.append(resources)
+    return app
+
+
+def make_admin_app(app: web.Application) -> web.Application:
+    """Return the application of the admin listener, sharing *app*'s resources."""
+    admin = web.Application(middlewares=[outermost(None)])
+    admin[CONFIG] = app[CONFIG]
+    admin[LIVE] = app[LIVE]
+    admin[telemetry.METRICS] = app[telemetry.METRICS]
+    admin[database.DATABASE] = app[database.DATABASE]
+    admin[listener.LISTENER] = app[listener.LISTENER]
+    admin[PROVIDER] = app[PROVIDER]
+    admin[outbound.OUTBOUND] = app[outbound.OUTBOUND]
+    admin.on_response_prepare.append(mark_started)
+    add_admin(admin)
+    return admin
+
+
+@asynccontextmanager
+async def _identity(
+    app: web.Application, config: Config, clock: Callable[[], float]
+) -> AsyncGenerator[None]:
+    url = config.database.url.get_secret_value()
+    ring = load_ring(config)
+    rules = CookieRules(
+        access=config.session.access_cookie,
+        refresh=config.session.refresh_cookie,
+        secure=config.secure_cookies,
+        host_prefix=config.host_prefix,
+        samesite=config.session.samesite,
+    )
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(
+            database.connect(
+                url,
+                size=config.database.pool_size,
+                command_timeout=config.database.command_timeout,
+            )
+        )
+        http = await stack.enter_async_context(outbound.client_session())
+        hears = listener.Listener(config.database.listen_url.get_secret_value() or url)
+        provider = Provider(config.auth, http, clock)
+        store = SessionStore(db, ring)
+        tenancy = Tenancy(db, config.tenancy.claim)
+        app[database.DATABASE] = db
+        app[outbound.OUTBOUND] = http
+        app[listener.LISTENER] = hears
+        app[PROVIDER] = provider
+        app[STORE] = store
+        app[TENANCY] = tenancy
+        app[COOKIES] = Cookies(ring, rules)
+        app[TRANSACTIONS] = Transactions(ring, rules)
+        app[REFRESHER] = Refresher(store, provider, tenancy.resolve, clock)
+        app[ENDED] = EndedSessions(db, hears, clock)
+        app[ONBOARDING] = OnboardingStore(db, config.onboarding)
+        app[WATCH] = Watch(hears)
+        await stack.enter_async_context(hears.running())
+        yield
+
+
+@asynccontextmanager
+async def worker(config: Config) -> AsyncGenerator[None]:
+    """Run the job worker in the background, again after every lost connection."""
+    url = config.database.worker_url.get_secret_value()
+
+    async def forever(db: database.Database) -> None:
+        runner = Runner(OnboardingStore(db, config.onboarding), STEPS, utc_now)
+        while True:
+            try:
+                await work(url, runner, config.worker)
+            except Exception:
+                # Whatever it was: a gateway without a worker onboards nobody.
+                log.exception("the worker stopped and starts again")
+            await asyncio.sleep(1)
+
+    async with database.connect(url, size=4, name="bff-worker") as db:
+        task = asyncio.ensure_future(forever(db))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

@@ -1,0 +1,186 @@
+"""Sign in, stay signed in, sign out: /auth/* and /whoami."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlencode
+
+from aiohttp import web
+from pydantic import Field
+
+from bff.access import CONFIG, SESSION, STORE, refreshed
+from bff.auth.signing_in import PROVIDER, start_session
+from bff.auth.sso import TRANSACTIONS
+from bff.body import Body, read_body
+from bff.errors import (
+    AccountActionRequired,
+    AuthUnavailable,
+    GatewayError,
+    InvalidCredentials,
+    NotFound,
+    SessionEnded,
+)
+from bff.identity.messages import ProviderUnavailable, Refusal, TokenRefused
+from bff.sessions.browser import CLOCK, COOKIES, forget
+from bff.sessions.revocation import ENDED
+from bff.telemetry import METRICS
+from bff.tenancy.store import TENANCY
+
+if TYPE_CHECKING:
+    from bff.sessions.session import AccessTicket
+
+log = logging.getLogger(__name__)
+
+Line = Annotated[str, Field(max_length=254, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Login(Body):
+    """What /auth/login takes."""
+
+    email: Annotated[Line, Field(min_length=1)]
+    password: Annotated[str, Field(min_length=1, max_length=1024)]
+    otp: Line | None = None
+
+
+class Logout(Body):
+    """What /auth/logout takes."""
+
+    everywhere: bool = False
+
+
+async def login(request: web.Request) -> web.Response:
+    """Sign in with e-mail, password and an optional one-time code."""
+    if not request.app[CONFIG].auth.direct_grant:
+        raise NotFound
+    body = await read_body(request, Login)
+    try:
+        tokens = await request.app[PROVIDER].grant(
+            body.email.strip(), body.password, body.otp
+        )
+    except TokenRefused as error:
+        request.app[METRICS].sign_ins.labels("password", error.refusal.name).inc()
+        raise _refusal(error) from error
+    except ProviderUnavailable as error:
+        request.app[METRICS].sign_ins.labels("password", "unavailable").inc()
+        raise AuthUnavailable(headers={"Retry-After": "10"}) from error
+    ticket = (await start_session(request, tokens, "password")).access
+    return web.json_response(
+        {
+            "email": ticket.email,
+            "tenant_id": ticket.tenant_id,
+            "roles": ticket.roles,
+            "tenant_status": await request.app[TENANCY].status(ticket.tenant_id),
+        }
+    )
+
+
+async def refresh(request: web.Request) -> web.Response:
+    """Bring the session to its next generation of tokens now."""
+    ticket = request.app[COOKIES].open_access(request.cookies)
+    if ticket is None:
+        forget(request)
+        raise SessionEnded
+    over = ticket.is_over(request.app[CLOCK]())
+    if over or await request.app[ENDED].is_ended(ticket.sid):
+        forget(request)
+        raise SessionEnded
+    renewed = (await refreshed(request, ticket)).access
+    return web.json_response(
+        {
+            "ok": True,
+            "access_expires_at": int(renewed.access_exp),
+            "session_expires_at": int(renewed.session_exp),
+        }
+    )
+
+
+async def logout(request: web.Request) -> web.Response:
+    """End the session here, or all of the person's, on every replica."""
+    body = await read_body(request, Logout)
+    ticket = request.app[COOKIES].open_access(request.cookies)
+    forget(request)
+    request.app[TRANSACTIONS].clear(request)
+    answer = web.Response(status=204, headers={"Clear-Site-Data": '"cache"'})
+    if ticket is not None:
+        await asyncio.shield(_end(request, ticket, everywhere=body.everywhere))
+        if url := await _provider_logout_url(request):
+            answer.headers["X-Logout-Url"] = url
+    return answer
+
+
+async def session(request: web.Request) -> web.Response:
+    """Tell a page whether somebody is signed in; never renews anything."""
+    ticket = request.app[COOKIES].open_access(request.cookies)
+    if (
+        ticket is None
+        or ticket.is_over(request.app[CLOCK]())
+        or await request.app[ENDED].is_ended(ticket.sid)
+    ):
+        return web.json_response({"authenticated": False})
+    return web.json_response(
+        {
+            "authenticated": True,
+            "sub": ticket.sub,
+            "email": ticket.email,
+            "tenant_id": ticket.tenant_id,
+            "roles": ticket.roles,
+            "access_expires_at": int(ticket.access_exp),
+            "session_expires_at": int(ticket.session_exp),
+        }
+    )
+
+
+async def whoami(request: web.Request) -> web.Response:
+    """Tell who is signed in."""
+    ticket = request[SESSION]
+    return web.json_response(
+        {
+            "sub": ticket.sub,
+            "email": ticket.email,
+            "tenant_id": ticket.tenant_id,
+            "roles": ticket.roles,
+        }
+    )
+
+
+def _refusal(error: TokenRefused) -> GatewayError:
+    if error.refusal is Refusal.CREDENTIALS:
+        return InvalidCredentials()
+    if error.refusal is Refusal.ACTION_REQUIRED:
+        return AccountActionRequired(continue_url="/auth/sso?prompt=login")
+    return AuthUnavailable(headers={"Retry-After": "10"})
+
+
+async def _end(request: web.Request, ticket: AccessTicket, *, everywhere: bool) -> None:
+    """End our row first: it is what makes the old cookies worthless."""
+    store = request.app[STORE]
+    if everywhere:
+        await store.end_all(ticket.user_id, "signed_out_everywhere")
+    else:
+        await store.end(ticket.user_id, ticket.sid, "signed_out")
+    request.app[ENDED].end(ticket.sid)
+    refresh_ticket = request.app[COOKIES].open_refresh(request.cookies)
+    if refresh_ticket is not None and refresh_ticket.sid == ticket.sid:
+        try:
+            await request.app[PROVIDER].end_session(refresh_ticket.refresh_token)
+        except ProviderUnavailable:
+            log.warning("the provider's session could not be ended; ours is")
+
+
+async def _provider_logout_url(request: web.Request) -> str | None:
+    """Return where a browser ends the provider's own session; it holds no token."""
+    config = request.app[CONFIG]
+    try:
+        found = await request.app[PROVIDER].discovery()
+    except ProviderUnavailable:
+        return None
+    endpoint = found.get("end_session_endpoint")
+    if not isinstance(endpoint, str):
+        return None
+    query = {
+        "client_id": config.auth.client_id,
+        "post_logout_redirect_uri": f"{config.canonical_origin}/",
+    }
+    return f"{endpoint}?{urlencode(query)}"

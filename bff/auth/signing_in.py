@@ -1,0 +1,76 @@
+"""Turn the provider's tokens into a session of ours, whichever way they came."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from uuid import uuid4
+
+from aiohttp import web
+
+from bff.access import CONFIG, STORE
+from bff.errors import AuthUnavailable, TokensTooLarge
+from bff.identity.keys import SignatureRefused
+from bff.identity.messages import ClaimsRefused, Person, Tokens
+from bff.identity.provider import Provider
+from bff.sessions.browser import CLOCK, COOKIES, keep
+from bff.sessions.cookies import CookieTooLarge
+from bff.sessions.session import Pair, new_pair
+from bff.telemetry import METRICS, SESSION_MARK, mark_of
+from bff.tenancy.store import TENANCY
+
+log = logging.getLogger(__name__)
+
+PROVIDER = web.AppKey("provider", Provider)
+
+
+async def start_session(request: web.Request, tokens: Tokens, way: str) -> Pair:
+    """Make a new session of *tokens*, end the old one, and set the cookies.
+
+    Raises:
+        AuthUnavailable: when what came cannot be proven.
+        TokensTooLarge: when the cookies would not fit.
+    """
+    person = await proven(request, tokens)
+    # From here on nothing may be lost because the browser left.
+    return await asyncio.shield(_make(request, person, tokens, way))
+
+
+async def proven(request: web.Request, tokens: Tokens) -> Person:
+    """Return whom *tokens* speak of, once proven.
+
+    Raises:
+        AuthUnavailable: when they do not hold: a fault of the set-up, not the person.
+    """
+    try:
+        return await request.app[PROVIDER].verify_access(tokens.access_token)
+    except (SignatureRefused, ClaimsRefused) as error:
+        log.error("the provider's own token was refused: %s", error)  # noqa: TRY400 - the kind is enough
+        raise AuthUnavailable from error
+
+
+async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) -> Pair:
+    app = request.app
+    now = app[CLOCK]()
+    tenant_id, roles = await app[TENANCY].resolve(person)
+    pair = new_pair(
+        sid=uuid4(),
+        gen=1,
+        person=person,
+        tokens=tokens,
+        tenant_id=tenant_id,
+        roles=roles,
+        session_exp=now + app[CONFIG].session.lifetime,
+        now=now,
+    )
+    try:
+        keep(request, pair)
+    except CookieTooLarge as error:
+        raise TokensTooLarge from error
+    await app[STORE].create(pair, person, device=request.headers.get("User-Agent", ""))
+    old = app[COOKIES].open_access(request.cookies)
+    if old is not None:
+        await app[STORE].end(old.user_id, old.sid, "signed_in_again")
+    request[SESSION_MARK] = mark_of(pair.access.sid)
+    app[METRICS].sign_ins.labels(way, "ok").inc()
+    return pair

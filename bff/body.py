@@ -1,0 +1,56 @@
+"""Read JSON bodies into typed values, naming the field that is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bff.errors import BadRequest, InvalidBody, TooLarge, WrongMediaType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Body(BaseModel):
+    """Refuse fields that nobody reads, so that a typing error is noticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+B = TypeVar("B", bound=Body)
+
+
+async def read_body(request: web.Request, model: type[B]) -> B:
+    """Return the JSON body of *request* as *model*; an empty body is ``{}``.
+
+    Raises:
+        WrongMediaType: for forms and text, which a foreign page could send.
+        TooLarge: over the server's limit.
+        BadRequest: for what is not JSON.
+        InvalidBody: naming every field that is wrong, never showing its value.
+    """
+    if request.can_read_body and request.content_type != "application/json":
+        raise WrongMediaType
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise TooLarge from error
+    try:
+        return model.model_validate_json(raw or b"{}")
+    except ValidationError as error:
+        problems = [_problem(found) for found in error.errors(include_input=False)]
+        if any(found["type"] == "json_invalid" for found in error.errors()):
+            raise BadRequest("The body of the request is not valid JSON.") from None
+        names = ", ".join(sorted({problem["field"] for problem in problems}))
+        raise InvalidBody(
+            f"These fields are missing or not as expected: {names}.", errors=problems
+        ) from None
+
+
+def _problem(found: Mapping[str, object]) -> dict[str, str]:
+    place = found["loc"]
+    steps = place if isinstance(place, tuple) else ()
+    field = ".".join(str(step) for step in steps) or "(the whole body)"
+    return {"field": field, "message": str(found["msg"])}

@@ -1,0 +1,337 @@
+"""Read config.toml and the environment into one frozen value, or say all that is wrong.
+
+Environment (``BFF_SECTION__KEY``, JSON for lists and tables) wins over the file. The
+file holds safe development values and never a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from bff.config_rules import problems_of
+from bff.environment import EnvironmentSource, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_FILE = Path("config.toml")
+
+
+class ConfigError(Exception):
+    """Hold every problem of a configuration, one sentence each, with its key."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"The configuration cannot be used:\n{listed}")
+
+
+def _bare_origin(value: object) -> object:
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+Origin = Annotated[str, BeforeValidator(_bare_origin)]
+
+
+class Section(BaseModel):
+    """Refuse unknown keys and later changes in every section."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Server(Section):
+    """Where the gateway listens and which names it answers to."""
+
+    listen: str = Field("127.0.0.1:8080", description="Address of the public listener.")
+    admin_listen: str = Field(
+        "127.0.0.1:9090",
+        description="Address of the admin listener: health, readiness, metrics.",
+    )
+    public_origins: tuple[Origin, ...] = Field(
+        ("http://localhost:8080", "http://127.0.0.1:8080"),
+        min_length=1,
+        description="Origins under which browsers reach the gateway; pages move to "
+        "the first one.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Further host names answered to, beside those of public_origins.",
+    )
+    drain: float = Field(
+        20.0, ge=0, description="Seconds that open streams get at shutdown."
+    )
+    max_header: int = Field(
+        32 * 1024, ge=8190, description="Largest request header field, bytes."
+    )
+    max_body: int = Field(
+        256 * 1024, ge=1024, description="Largest body of the gateway's own routes."
+    )
+
+
+class Database(Section):
+    """PostgreSQL, once for each role."""
+
+    url: SecretStr = Field(
+        SecretStr(""), description="URL of the serving role (bff_app)."
+    )
+    owner_url: SecretStr = Field(
+        SecretStr(""), description="URL of the owning role, for `bff migrate`."
+    )
+    worker_url: SecretStr = Field(
+        SecretStr(""), description="URL of the worker role (bff_worker)."
+    )
+    listen_url: SecretStr = Field(
+        SecretStr(""),
+        description="Direct URL for LISTEN where url goes through PgBouncer.",
+    )
+    pool_size: int = Field(10, ge=2, description="Connections for serving.")
+    command_timeout: float = Field(10.0, gt=0, description="Seconds for one statement.")
+
+
+class Auth(Section):
+    """The identity provider (Keycloak)."""
+
+    issuer: str = Field(
+        "", description="Issuer URL, compared exactly with every token."
+    )
+    client_id: str = Field("nexius-bff", description="The gateway's client.")
+    client_secret: SecretStr = Field(SecretStr(""), description="Its secret.")
+    audience: str = Field("nexius-api", description="Required in `aud` of every token.")
+    scope: str = Field("openid email profile", description="Scopes asked for.")
+    direct_grant: bool = Field(
+        default=True,
+        description="POST /auth/login with a password; off removes the route.",
+    )
+    prompts: tuple[str, ...] = Field(
+        ("login", "create"), description="Values of `prompt` that /auth/sso passes on."
+    )
+    timeout: float = Field(10.0, gt=0, description="Seconds for one provider call.")
+
+
+class Session(Section):
+    """Cookies and lifetimes."""
+
+    access_cookie: str = Field("nx_access", pattern=r"^[A-Za-z0-9_-]+$")
+    refresh_cookie: str = Field("nx_refresh", pattern=r"^[A-Za-z0-9_-]+$")
+    secure: bool | None = Field(
+        None, description="Secure cookies; by default as the first public origin."
+    )
+    host_prefix: bool | None = Field(
+        None, description="`__Host-` names; by default wherever cookies are Secure."
+    )
+    samesite: Literal["Lax", "Strict"] = "Lax"
+    lifetime: float = Field(
+        30 * 86400.0, gt=0, description="Seconds a session lives at most."
+    )
+    keys: SecretStr = Field(
+        SecretStr(""),
+        description="Key ring `id:base64,…`; the first seals, all open.",
+    )
+    key_file: Path | None = Field(
+        None, description="File with the key ring, one `id:base64` a line."
+    )
+
+
+class Csrf(Section):
+    """The gate in front of state-changing requests."""
+
+    require_header: str | None = Field(
+        None, description="Also demand this header, for UIs that can send one."
+    )
+
+
+class ProxyTarget(Section):
+    """One prefix and the servers behind it."""
+
+    prefix: str = Field("/graph", pattern=r"^/[a-z0-9_/-]*[a-z0-9]$")
+    upstreams: tuple[Origin, ...] = Field((), description="Base URLs, one or several.")
+    allow: tuple[str, ...] = Field(
+        (),
+        description='Further first path segments; ["*"] opens everything.',
+    )
+    forward_headers: tuple[str, ...] = Field(
+        (), description="Further request headers that pass."
+    )
+    gateway_key: SecretStr = Field(
+        SecretStr(""), description="Sent as X-Gateway-Key, proves that it is us."
+    )
+    connect_timeout: float = Field(5.0, gt=0)
+    head_timeout: float = Field(300.0, gt=0, description="Seconds until the answer.")
+    max_body: int = Field(100 * 2**20, gt=0)
+    heartbeat: float | None = Field(None, gt=0)
+    max_streams_per_session: int = Field(100, gt=0)
+    max_streams_per_tenant: int = Field(2000, gt=0)
+
+
+class Tenancy(Section):
+    """How a session finds its tenant."""
+
+    claim: Literal["trust", "check", "ignore"] = Field(
+        "trust",
+        description="`trust`: the claim tenant_id makes the membership (not a removed "
+        "one); `check`: it must match a membership; `ignore`: memberships only.",
+    )
+
+
+class Onboarding(Section):
+    """Who may open a new workspace."""
+
+    open_to: Literal["anyone", "verified", "invited"] = "verified"
+    per_person_daily: int = Field(3, ge=1)
+    per_address_daily: int = Field(20, ge=1)
+
+
+class Worker(Section):
+    """The job queue."""
+
+    embedded: bool = Field(default=True, description="Run one inside `bff serve`.")
+    heartbeat: float = Field(10.0, gt=0, le=10, description="Seconds.")
+    dequeue: float = Field(5.0, gt=0, le=5, description="Seconds.")
+
+
+class Dev(Section):
+    """Development only."""
+
+    bypass: bool = Field(
+        default=False, description="Identity from request headers; never in production."
+    )
+    default_tenant_id: int | None = None
+
+
+class Info(Section):
+    """GET /info."""
+
+    require_session: bool = False
+
+
+class Telemetry(Section):
+    """Logs."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+
+
+class Config(BaseSettings):
+    """Everything the gateway can be told."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    environment: Literal["production", "dev"] = Field(
+        "production", description="`dev` allows plain http on loopback."
+    )
+    server: Server = Server()
+    database: Database = Database()
+    auth: Auth = Auth()
+    session: Session = Session()
+    csrf: Csrf = Csrf()
+    proxy: dict[str, ProxyTarget] = Field(
+        default_factory=lambda: {"graph": ProxyTarget()}
+    )
+    tenancy: Tenancy = Tenancy()
+    onboarding: Onboarding = Onboarding()
+    worker: Worker = Worker()
+    dev: Dev = Dev()
+    info: Info = Info()
+    telemetry: Telemetry = Telemetry()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the caller only; `load` brings file and environment."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @property
+    def canonical_origin(self) -> str:
+        """Return the origin that pages end on."""
+        return self.server.public_origins[0]
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Tell whether cookies carry Secure."""
+        if self.session.secure is not None:
+            return self.session.secure
+        return self.canonical_origin.startswith("https://")
+
+    @property
+    def host_prefix(self) -> bool:
+        """Tell whether cookie names carry `__Host-`."""
+        if self.session.host_prefix is not None:
+            return self.session.host_prefix
+        return self.secure_cookies
+
+
+def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """Read *file* and *environ* (defaults: config.toml, the process's).
+
+    Raises:
+        ConfigError: with every problem found, each with its key.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = file or Path(environ.get("BFF_CONFIG", DEFAULT_FILE))
+    if not chosen.exists() and (file or "BFF_CONFIG" in environ):
+        raise ConfigError([f"{chosen}: there is no such file"])
+    try:
+        from_file = TomlConfigSettingsSource(Config, toml_file=chosen)()
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{chosen}: not valid TOML, {error}"]) from error
+    merged = _merge(from_file, EnvironmentSource(Config, environ)())
+    return build(merged, extra_problems=refusals(environ))
+
+
+def build(values: dict[str, Any], extra_problems: list[str] | None = None) -> Config:
+    """Check *values* as a whole and freeze them.
+
+    Raises:
+        ConfigError: with every problem found, each with its key.
+    """
+    problems = list(extra_problems or [])
+    try:
+        config = Config(**values)
+    except ValidationError as error:
+        for found in error.errors(include_input=False, include_url=False):
+            key = ".".join(str(step) for step in found["loc"])
+            said = found["msg"]
+            if found["type"] == "extra_forbidden":
+                said = "there is no such setting"
+            problems.append(f"{key}: {said[0].lower()}{said[1:]}")
+        raise ConfigError(problems) from None
+    problems += problems_of(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged

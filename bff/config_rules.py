@@ -1,0 +1,157 @@
+"""Check what no single setting can know: settings against each other.
+
+Production is the default, and it is strict: what would be unsafe stops the start.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from bff.config import Config
+
+
+def problems_of(config: Config) -> list[str]:
+    """Return one sentence for each problem, each beginning with its key."""
+    found = [
+        *_required(config),
+        *_addresses(config),
+        *_cookies(config),
+        *_proxies(config),
+    ]
+    if config.dev.bypass:
+        found += _bypass(config)
+    if config.environment == "production":
+        found += _production(config)
+    return found
+
+
+def hosts(config: Config) -> frozenset[str]:
+    """Return the Host values answered to, lower-cased, with and without a port."""
+    known = {host.lower() for host in config.server.allowed_hosts}
+    for origin in config.server.public_origins:
+        parts = urlsplit(origin)
+        known.add(parts.netloc.lower())
+        default = {"http": 80, "https": 443}.get(parts.scheme)
+        if parts.port in (None, default):
+            known.add((parts.hostname or "").lower())
+            known.add(f"{(parts.hostname or '').lower()}:{default}")
+    return frozenset(known)
+
+
+def is_loopback(listen: str) -> bool:
+    """Tell whether the address *listen* (``host:port``) is on this machine only."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _required(config: Config) -> list[str]:
+    found = []
+    if not config.database.url.get_secret_value():
+        found.append(
+            "database.url: missing; set BFF_DATABASE__URL (or DATABASE_URL) to the "
+            "URL of the serving role"
+        )
+    if config.worker.embedded and not config.database.worker_url.get_secret_value():
+        found.append(
+            "database.worker_url: missing; set BFF_DATABASE__WORKER_URL to the URL of "
+            "the worker role, or worker.embedded = false"
+        )
+    if not config.auth.issuer:
+        found.append(
+            "auth.issuer: missing; set NEXIUS_ISSUER to https://HOST/realms/REALM"
+        )
+    if not config.auth.client_secret.get_secret_value():
+        found.append(
+            "auth.client_secret: missing; set NEXIUS_CLIENT_SECRET (a gateway is a "
+            "confidential client)"
+        )
+    if not config.auth.audience:
+        found.append("auth.audience: empty; without it any client's token would pass")
+    return found
+
+
+def _addresses(config: Config) -> list[str]:
+    found = []
+    for key in ("listen", "admin_listen"):
+        host, colon, port = getattr(config.server, key).rpartition(":")
+        if not (colon and host and port.isdigit() and int(port) < 2**16):
+            found.append(f"server.{key}: give HOST:PORT, for example 127.0.0.1:8080")
+    for index, origin in enumerate(config.server.public_origins):
+        parts = urlsplit(origin)
+        wrong = parts.path or parts.query or parts.fragment or "@" in parts.netloc
+        if parts.scheme not in ("http", "https") or not parts.hostname or wrong:
+            found.append(
+                f"server.public_origins.{index}: give scheme://host[:port], no path "
+                "and no wildcard"
+            )
+        elif "*" in parts.netloc:
+            found.append(f"server.public_origins.{index}: wildcards are not origins")
+    return found
+
+
+def _cookies(config: Config) -> list[str]:
+    found = []
+    if config.session.access_cookie == config.session.refresh_cookie:
+        found.append("session.refresh_cookie: must differ from session.access_cookie")
+    if config.session.host_prefix and not config.secure_cookies:
+        found.append("session.host_prefix: `__Host-` names need Secure cookies (https)")
+    return found
+
+
+def _proxies(config: Config) -> list[str]:
+    found = []
+    prefixes: dict[str, str] = {}
+    for name, target in config.proxy.items():
+        if other := prefixes.get(target.prefix):
+            found.append(
+                f"proxy.{name}.prefix: {target.prefix} is taken by proxy.{other}"
+            )
+        prefixes[target.prefix] = name
+        for index, upstream in enumerate(target.upstreams):
+            parts = urlsplit(upstream)
+            unix = parts.scheme == "unix" and parts.path
+            if not unix and not (parts.scheme in ("http", "https") and parts.hostname):
+                found.append(
+                    f"proxy.{name}.upstreams.{index}: give http://HOST:PORT, "
+                    "https://HOST or unix:/path"
+                )
+    return found
+
+
+def _bypass(config: Config) -> list[str]:
+    found = []
+    if config.environment != "dev":
+        found.append('dev.bypass: only with environment = "dev"')
+    if not all(
+        is_loopback(address)
+        for address in (config.server.listen, config.server.admin_listen)
+    ):
+        found.append("dev.bypass: only while every listener is on loopback")
+    return found
+
+
+def _production(config: Config) -> list[str]:
+    found = []
+    if config.auth.issuer and not config.auth.issuer.startswith("https://"):
+        found.append("auth.issuer: must be https in production")
+    found += [
+        f"server.public_origins.{index}: must be https in production"
+        for index, origin in enumerate(config.server.public_origins)
+        if not origin.startswith("https://")
+    ]
+    if not config.secure_cookies:
+        found.append("session.secure: cookies must be Secure in production")
+    if not (config.session.keys.get_secret_value() or config.session.key_file):
+        found.append(
+            "session.keys: a key ring is required in production; `bff keys new` makes "
+            "a key, keep it in BFF_SESSION__KEYS or session.key_file"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""The demo agent of `bff dev`: a LangGraph graph that streams without any model."""

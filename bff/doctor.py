@@ -1,0 +1,140 @@
+"""Check what the gateway needs, one finding a line."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+import asyncpg
+
+from bff import migrate
+from bff.identity.messages import ProviderUnavailable, Refusal, TokenRefused
+from bff.identity.provider import Provider
+from bff.outbound import client_session
+from bff.roles import problems_of_role
+from bff.sessions.keyring import load_ring
+from bff.sessions.sealing import KeyRingError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from bff.config import Config
+
+CLOCK_LIMIT = 60.0
+UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    said: str
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.ok else 'FAIL'} {self.name}: {self.said}"
+
+
+async def examine(config: Config) -> list[Finding]:
+    """Look at everything and return all findings; nothing is changed."""
+    findings = [Finding("configuration", ok=True, said="valid"), _key_ring(config)]
+    findings += [finding async for finding in _database(config)]
+    async with client_session() as http:
+        findings += [finding async for finding in _provider(config, http)]
+        findings += [finding async for finding in _graph(config, http)]
+    return findings
+
+
+def _key_ring(config: Config) -> Finding:
+    try:
+        ring = load_ring(config)
+    except KeyRingError as error:
+        return Finding("key ring", ok=False, said=str(error))
+    return Finding("key ring", ok=True, said=f"{len(ring.ids)} keys")
+
+
+async def _database(config: Config) -> AsyncGenerator[Finding]:
+    urls = {"database": config.database.url, "worker role": config.database.worker_url}
+    for name, secret in urls.items():
+        url = secret.get_secret_value()
+        if not url:
+            continue
+        try:
+            connection = await asyncpg.connect(url, timeout=5)
+        except UNREACHABLE as error:
+            yield Finding(name, ok=False, said=f"unreachable ({type(error).__name__})")
+            continue
+        try:
+            problems = await problems_of_role(connection)
+            yield Finding(
+                name, ok=not problems, said="; ".join(problems) or "role is limited"
+            )
+            if name == "database":
+                yield await _schema(connection)
+        finally:
+            await connection.close()
+
+
+async def _schema(connection: asyncpg.Connection) -> Finding:
+    try:
+        todo = await migrate.pending(connection, migrate.available())
+    except migrate.MigrationError as error:
+        return Finding("schema", ok=False, said=str(error))
+    if todo:
+        said = f"{len(todo)} migrations missing: bff migrate up"
+        return Finding("schema", ok=False, said=said)
+    return Finding("schema", ok=True, said="up to date")
+
+
+async def _provider(
+    config: Config, http: aiohttp.ClientSession
+) -> AsyncGenerator[Finding]:
+    provider = Provider(config.auth, http, time.time)
+    try:
+        found = await provider.discovery()
+    except ProviderUnavailable as error:
+        yield Finding("issuer", ok=False, said=str(error))
+        return
+    yield Finding("issuer", ok=True, said=config.auth.issuer)
+    async with http.get(found["jwks_uri"], allow_redirects=False) as answer:
+        keys = (await answer.json()).get("keys", []) if answer.ok else []
+        date = answer.headers.get("Date")
+    signing = sum(key.get("use") == "sig" for key in keys)
+    yield Finding("signing keys", ok=signing > 0, said=f"{signing} found")
+    if date:
+        skew = abs(parsedate_to_datetime(date).timestamp() - time.time())
+        yield Finding("clock", ok=skew < CLOCK_LIMIT, said=f"{skew:.0f} s apart")
+    yield await _client(provider)
+
+
+async def _client(provider: Provider) -> Finding:
+    """Ask with a refresh token that cannot be good: who we are is checked first."""
+    name = "client credentials"
+    try:
+        await provider.refresh("not-a-token")
+    except ProviderUnavailable as error:
+        return Finding(name, ok=False, said=str(error))
+    except TokenRefused as error:
+        good = error.refusal is Refusal.SESSION_OVER
+        said = "accepted" if good else f"refused: {error.description}"
+        return Finding(name, ok=good, said=said)
+    return Finding(name, ok=False, said="the provider takes any refresh token")
+
+
+async def _graph(
+    config: Config, http: aiohttp.ClientSession
+) -> AsyncGenerator[Finding]:
+    for name, target in config.proxy.items():
+        for upstream in target.upstreams:
+            if upstream.startswith("unix:"):
+                continue
+            try:
+                async with http.get(f"{upstream}/ok", allow_redirects=False) as answer:
+                    good, said = answer.ok, f"{upstream} answers {answer.status}"
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                good, said = False, f"{upstream} cannot be reached"
+            yield Finding(f"upstream {name}", ok=good, said=said)

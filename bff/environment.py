@@ -1,0 +1,94 @@
+"""Read settings from the environment: ``BFF_SECTION__KEY`` and the seed's names.
+
+pydantic-settings alone ignores unknown ``BFF_…`` variables and stops at the first
+value that is not JSON; this source hands everything to the model, which then reports
+all problems at once.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic_settings import PydanticBaseSettingsSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+    from pydantic_settings import BaseSettings
+
+PREFIX = "BFF_"
+# Read by other programs of the house, not settings of the gateway.
+NOT_SETTINGS = frozenset({"BFF_CONFIG", "BFF_TEST_REQUIRE"})
+
+# The original's names, kept so that its deployments move over; BFF_… wins over them.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "DATABASE_URL": ("database", "url"),
+    "NEXIUS_ISSUER": ("auth", "issuer"),
+    "NEXIUS_CLIENT_ID": ("auth", "client_id"),
+    "NEXIUS_CLIENT_SECRET": ("auth", "client_secret"),
+    "NEXIUS_AUDIENCE": ("auth", "audience"),
+    "LANGGRAPH_BASE_URL": ("proxy", "graph", "upstreams"),
+    "LANGGRAPH_REMOTE_URL": ("proxy", "graph", "upstreams"),
+    "DEV_AUTH_BYPASS": ("dev", "bypass"),
+    "DEFAULT_TENANT_ID": ("dev", "default_tenant_id"),
+    "COOKIE_SECURE": ("session", "secure"),
+}
+REFUSED = {
+    "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK": "one password for all tenants is what this "
+    "gateway abolishes; every tenant gets its own random one. Remove the variable",
+}
+
+
+class EnvironmentSource(PydanticBaseSettingsSource):
+    """Turn environment variables into the nested shape of the settings."""
+
+    def __init__(
+        self, settings_cls: type[BaseSettings], environ: Mapping[str, str]
+    ) -> None:
+        super().__init__(settings_cls)
+        self._environ = environ
+
+    def get_field_value(
+        self, field: FieldInfo, field_name: str
+    ) -> tuple[Any, str, bool]:
+        """Satisfy the base class; `__call__` reads everything in one go."""
+        raise NotImplementedError
+
+    def __call__(self) -> dict[str, Any]:
+        """Return what the environment sets, unknown names included."""
+        found: dict[str, Any] = {}
+        for name, path in ALIASES.items():
+            if value := self._environ.get(name):
+                _put(found, path, [value] if path[-1] == "upstreams" else value)
+        for name, value in sorted(self._environ.items()):
+            if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+                path = tuple(name.removeprefix(PREFIX).lower().split("__"))
+                _put(found, path, _value(value))
+        return found
+
+
+def refusals(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for every variable that must not be set."""
+    return [f"{name}: {why}" for name, why in REFUSED.items() if environ.get(name)]
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    for step in path[:-1]:
+        below = tree.setdefault(step, {})
+        if not isinstance(below, dict):
+            below = tree[step] = {}
+        tree = below
+    tree[path[-1]] = value
+
+
+def _value(text: str) -> object:
+    """Read JSON lists and tables; leave everything else to the model as text."""
+    if text[:1] not in ("[", "{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        # Not JSON after all: the model refuses it under its own key.
+        return text

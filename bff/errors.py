@@ -1,0 +1,302 @@
+"""Name every failure once, and map it to HTTP in one place.
+
+GatewayError
+├── BadRequest … TooLarge               the request itself
+├── NotSignedIn, SessionEnded …         who is asking
+├── CrossSiteRefused, TenantMissing …   what they may do
+└── AuthUnavailable, Unavailable …      what we depend on
+
+Answers are ``application/problem+json`` (RFC 9457). ``detail`` is a sentence for a
+person; exception texts, upstream bodies and tokens never get into it.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, ClassVar
+
+from aiohttp import web
+
+from bff.database import DatabaseUnavailable
+from graph_proxy import errors as proxy_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class GatewayError(Exception):
+    """Carry a status, a stable code and a public sentence; never raised itself."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    detail: str = "Something went wrong on our side. Try again in a moment."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **members: object,
+    ) -> None:
+        """Take a better *detail*, headers and extra members for the answer."""
+        if detail is not None:
+            self.detail = detail
+        super().__init__(self.detail)
+        self.headers: dict[str, str] = dict(headers or {})
+        self.members = members
+
+
+class BadRequest(GatewayError):
+    """Say which part of the request cannot be understood."""
+
+    status = 400
+    code = "bad_request"
+    detail = "The request could not be understood."
+
+
+class InvalidBody(BadRequest):
+    """Name the field of the body that is missing or of the wrong kind."""
+
+    status = 422
+    code = "invalid_body"
+    detail = "The body of the request is not what this address expects."
+
+
+class WrongMediaType(GatewayError):
+    """Refuse a body that is not JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+    detail = "Send the body as application/json."
+
+
+class TooLarge(GatewayError):
+    """Refuse a body over the limit."""
+
+    status = 413
+    code = "too_large"
+    detail = "The body of the request is larger than this address takes."
+
+
+class NotFound(GatewayError):
+    """Answer for unknown addresses, and for things of other tenants alike."""
+
+    status = 404
+    code = "not_found"
+    detail = "There is nothing at this address."
+
+
+class MethodNotAllowed(GatewayError):
+    """Answer for a known address and another method."""
+
+    status = 405
+    code = "method_not_allowed"
+    detail = "This address does not take that method."
+
+
+class UnknownHost(GatewayError):
+    """Refuse a Host that this gateway does not serve (RFC 9110 section 7.4)."""
+
+    status = 421
+    code = "unknown_host"
+    detail = "This server does not answer for that host name."
+
+
+class NotSignedIn(GatewayError):
+    """Ask for a sign-in."""
+
+    status = 401
+    code = "not_signed_in"
+    detail = "Sign in to continue."
+
+
+class SessionEnded(GatewayError):
+    """Tell that the session is over; its cookies are cleared with this answer."""
+
+    status = 401
+    code = "session_ended"
+    detail = "Your session has ended. Sign in again."
+
+
+class InvalidCredentials(GatewayError):
+    """Answer alike for a wrong password, code, or an unknown or disabled person."""
+
+    status = 401
+    code = "invalid_credentials"
+    detail = "E-mail, password or one-time code is not right."
+
+
+class AccountActionRequired(GatewayError):
+    """Send a person to the provider's own pages, where something waits for them."""
+
+    status = 403
+    code = "account_action_required"
+    detail = "Your account needs attention first. Continue with single sign-on."
+
+
+class RateLimited(GatewayError):
+    """Ask to wait; Retry-After says how many seconds."""
+
+    status = 429
+    code = "rate_limited"
+    detail = "Too many attempts. Wait a moment and try again."
+
+
+class AuthUnavailable(GatewayError):
+    """Tell that the identity provider cannot be asked right now."""
+
+    status = 503
+    code = "auth_unavailable"
+    detail = "Sign-in is not available right now. Try again in a moment."
+
+
+class SignInFailed(GatewayError):
+    """End a redirect sign-in that cannot be completed."""
+
+    status = 400
+    code = "sign_in_failed"
+    detail = "This sign-in could not be completed. Start again."
+
+
+class TokensTooLarge(GatewayError):
+    """Tell that the provider's tokens do not fit into cookies."""
+
+    status = 500
+    code = "tokens_too_large"
+    detail = (
+        "Your account carries too much data to sign in. Ask your administrator to "
+        "reduce the roles and claims in its tokens."
+    )
+
+
+class CrossSiteRefused(GatewayError):
+    """Refuse a request that another site may have caused."""
+
+    status = 403
+    code = "cross_site_refused"
+    detail = "This request came from another site and was refused."
+
+
+class TenantMissing(GatewayError):
+    """Tell a signed-in person that no tenant is theirs yet."""
+
+    status = 403
+    code = "tenant_missing"
+    detail = "You are signed in, but no workspace is set up for you yet."
+
+
+class RoleMissing(GatewayError):
+    """Refuse an act that needs another role."""
+
+    status = 403
+    code = "role_missing"
+    detail = "Your role in this workspace does not allow this."
+
+
+class OnboardingClosed(GatewayError):
+    """Refuse a new workspace by policy."""
+
+    status = 403
+    code = "onboarding_closed"
+    detail = "New workspaces are not open to this account."
+
+
+class Unavailable(GatewayError):
+    """Tell that something we depend on is away."""
+
+    status = 503
+    code = "unavailable"
+    detail = "This is not available right now. Try again in a moment."
+
+
+class GraphUnavailable(GatewayError):
+    """Tell that the graph server cannot be reached; nothing was sent to it."""
+
+    status = 502
+    code = "graph_unavailable"
+    detail = "The agent's server cannot be reached right now. Try again in a moment."
+
+
+class ShuttingDown(GatewayError):
+    """Send new work to another replica."""
+
+    status = 503
+    code = "shutting_down"
+    detail = "This server is being restarted. Try again in a moment."
+
+
+class TooManyStreams(GatewayError):
+    """Limit how many streams one session or tenant holds open."""
+
+    status = 429
+    code = "too_many_streams"
+    detail = "Too many answers are streaming at once. Close one and try again."
+
+
+# The libraries know no HTTP status; subclasses inherit their parent's row.
+FOREIGN: dict[type[Exception], type[GatewayError]] = {
+    proxy_errors.PathRefused: NotFound,
+    proxy_errors.BadPath: BadRequest,
+    proxy_errors.MethodRefused: MethodNotAllowed,
+    proxy_errors.BodyTooLarge: TooLarge,
+    proxy_errors.BodyBroken: BadRequest,
+    proxy_errors.UpstreamUnavailable: GraphUnavailable,
+    DatabaseUnavailable: Unavailable,
+}
+
+# What aiohttp itself raises, in our words.
+STATUS_ERRORS: dict[int, type[GatewayError]] = {
+    400: BadRequest,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: TooLarge,
+    415: WrongMediaType,
+}
+
+
+def translate(error: Exception) -> GatewayError | None:
+    """Return the gateway's name for *error*, or None when it has none."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, web.HTTPException):
+        kind = STATUS_ERRORS.get(error.status)
+        if kind is None:
+            return None
+        allow = error.headers.get("Allow")
+        return kind(headers={"Allow": allow} if allow else None)
+    for cls in type(error).__mro__:
+        foreign = FOREIGN.get(cls)
+        if foreign is not None:
+            allowed = getattr(error, "allowed", None)
+            return foreign(headers={"Allow": ", ".join(allowed)} if allowed else None)
+    return None
+
+
+def problem_body(error: GatewayError, request_id: str) -> bytes:
+    """Write *error* as a problem document (RFC 9457)."""
+    document = {
+        "type": f"urn:nexius:problem:{error.code}",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+        **error.members,
+    }
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def problem(error: GatewayError, request_id: str) -> web.Response:
+    """Answer with *error* as problem+json."""
+    return web.Response(
+        status=error.status,
+        body=problem_body(error, request_id),
+        headers={
+            **error.headers,
+            "Content-Type": PROBLEM_JSON,
+            "Cache-Control": "no-store",
+        },
+    )

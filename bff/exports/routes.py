@@ -1,0 +1,96 @@
+"""Stream a tenant's latest scores as JSON or CSV, row by row."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bff.access import SESSION
+from bff.database import DATABASE
+from bff.errors import BadRequest
+from bff.exports.cells import row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    import asyncpg
+
+COLUMNS = (
+    "company_id",
+    "name",
+    "website_domain",
+    "industry_norm",
+    "employees_est",
+    "score",
+    "bucket",
+    "rationale",
+)
+DEFAULT_LIMIT, MOST = 200, 1_000_000
+BATCH = 500
+
+QUERY = """
+SELECT company_id, name, website_domain, industry_norm, employees_est,
+       score, bucket, rationale
+FROM lead_scores JOIN companies USING (company_id)
+WHERE tenant_id = $1
+ORDER BY score DESC NULLS LAST, company_id
+LIMIT $2
+"""
+
+
+async def scores_json(request: web.Request) -> web.StreamResponse:
+    """Stream the scores as one JSON array."""
+    limit = _limit(request)
+    stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+    before = b"["
+    async for rows in _batches(request, limit):
+        if not stream.prepared:
+            await stream.prepare(request)
+        for found in rows:
+            await stream.write(before + json.dumps(dict(found)).encode())
+            before = b",\n"
+    if not stream.prepared:
+        await stream.prepare(request)
+    await stream.write(b"]" if before != b"[" else b"[]")
+    return stream
+
+
+async def scores_csv(request: web.Request) -> web.StreamResponse:
+    """Stream the scores as CSV, the header always there."""
+    limit = _limit(request)
+    stream = web.StreamResponse(
+        headers={
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": 'attachment; filename="latest_scores.csv"',
+        }
+    )
+    async for rows in _batches(request, limit):
+        if not stream.prepared:
+            await stream.prepare(request)
+            await stream.write(row(COLUMNS))
+        await stream.write(b"".join(row(found.values()) for found in rows))
+    if not stream.prepared:
+        await stream.prepare(request)
+        await stream.write(row(COLUMNS))
+    return stream
+
+
+async def _batches(
+    request: web.Request, limit: int
+) -> AsyncGenerator[list[asyncpg.Record]]:
+    tenant_id = request[SESSION].tenant_id
+    if tenant_id is None:  # the route's access has seen to it
+        raise BadRequest
+    async with request.app[DATABASE].tenant_transaction(tenant_id) as connection:
+        cursor = await connection.cursor(QUERY, tenant_id, limit)
+        while rows := await cursor.fetch(BATCH):
+            yield rows
+
+
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", str(DEFAULT_LIMIT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+        raise BadRequest(f"limit must be a number from 1 to {MOST}.")
+    return int(text)

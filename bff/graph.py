@@ -1,0 +1,143 @@
+"""Hand a request for /graph/* to the graph server as the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bff.access import CONFIG, SESSION
+from bff.errors import ShuttingDown, TooManyStreams
+from bff.sessions.revocation import ENDED
+from bff.telemetry import METRICS, REQUEST_ID
+from graph_proxy import Allow, Forwarded, Proxy, UpstreamBroken, abort
+from graph_proxy.langgraph import LANGGRAPH
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from bff.config import ProxyTarget
+    from bff.sessions.session import AccessTicket
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Live:
+    """What is streaming now, for limits and for the end of the process."""
+
+    streams: set[Forwarded] = field(default_factory=set)
+    by_tenant: dict[int | None, int] = field(default_factory=dict)
+    draining: bool = False
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def cut_all(self) -> None:
+        """Break every stream that is still open."""
+        for stream in list(self.streams):
+            stream.cut()
+
+
+LIVE = web.AppKey("live", Live)
+
+
+def make_proxy(target: ProxyTarget) -> Proxy:
+    """Return the proxy of one ``[proxy.NAME]`` table."""
+    allow = LANGGRAPH
+    if "*" in target.allow:
+        allow = Allow.everything()
+    elif target.allow:
+        allow = LANGGRAPH | Allow.segments(target.allow)
+    return Proxy(
+        upstreams=target.upstreams,
+        prefix=target.prefix,
+        allow=allow,
+        connect_timeout=target.connect_timeout,
+        head_timeout=target.head_timeout,
+        max_body=target.max_body,
+        heartbeat=target.heartbeat,
+        forward_headers=target.forward_headers,
+    )
+
+
+def graph(
+    proxy: Proxy, target: ProxyTarget
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return the handler of one ``[proxy.NAME]`` table.
+
+    A failure after the request was sent breaks the connection instead of answering:
+    an SDK would take an answer for a reason to start the run again.
+    """
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        ticket, live = request[SESSION], request.app[LIVE]
+        _check_limits(request, ticket, live, target)
+        headers = _identity_headers(request, ticket, target)
+        try:
+            stream = await proxy.forward(
+                request,
+                headers=headers,
+                public_url=request.app[CONFIG].canonical_origin,
+            )
+        except UpstreamBroken as error:
+            log.warning("the graph server broke off: %s", error)
+            return abort(request)
+        _watch(request, ticket, live, stream)
+        return stream
+
+    return handle
+
+
+def _check_limits(
+    request: web.Request, ticket: AccessTicket, live: Live, target: ProxyTarget
+) -> None:
+    if live.draining:
+        raise ShuttingDown(headers={"Retry-After": "1", "Connection": "close"})
+    if request.app[ENDED].count(ticket.sid) >= target.max_streams_per_session:
+        raise TooManyStreams(headers={"Retry-After": "5"})
+    if live.by_tenant.get(ticket.tenant_id, 0) >= target.max_streams_per_tenant:
+        raise TooManyStreams(headers={"Retry-After": "5"})
+
+
+def _identity_headers(
+    request: web.Request, ticket: AccessTicket, target: ProxyTarget
+) -> list[tuple[str, str]]:
+    home = request.app[CONFIG].canonical_origin
+    scheme, _, host = home.partition("://")
+    headers = [
+        ("Authorization", f"Bearer {ticket.access_token}"),
+        ("X-Tenant-ID", str(ticket.tenant_id)),
+        ("X-Request-ID", request[REQUEST_ID]),
+        ("X-Forwarded-For", request.remote or ""),
+        ("X-Forwarded-Proto", scheme),
+        ("X-Forwarded-Host", host),
+    ]
+    if key := target.gateway_key.get_secret_value():
+        headers.append(("X-Gateway-Key", key))
+    return headers
+
+
+def _watch(
+    request: web.Request, ticket: AccessTicket, live: Live, stream: Forwarded
+) -> None:
+    """Count *stream* and have it cut when its session ends."""
+    ended, metrics = request.app[ENDED], request.app[METRICS]
+    live.streams.add(stream)
+    live.by_tenant[ticket.tenant_id] = live.by_tenant.get(ticket.tenant_id, 0) + 1
+    metrics.streams.inc()
+    ended.add(ticket.sid, stream)
+
+    def over() -> None:
+        live.streams.discard(stream)
+        live.by_tenant[ticket.tenant_id] -= 1
+        if not live.by_tenant[ticket.tenant_id]:
+            del live.by_tenant[ticket.tenant_id]
+        metrics.streams.dec()
+        ended.discard(ticket.sid, stream)
+        if not live.streams:
+            live.idle.set()
+
+    live.idle.clear()
+    stream.add_done_callback(over)

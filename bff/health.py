@@ -1,0 +1,126 @@
+"""Say that we live, whether we take traffic, and what the product can do."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from bff.access import CONFIG, current
+from bff.auth.signing_in import PROVIDER
+from bff.database import DATABASE, DatabaseUnavailable
+from bff.graph import LIVE
+from bff.identity.messages import ProviderUnavailable
+from bff.listener import LISTENER
+from bff.outbound import OUTBOUND
+from bff.sessions.browser import CLOCK
+from bff.telemetry import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+INFO_AGE = 30.0
+LIMIT = 2.0
+
+
+@dataclass(slots=True)
+class GraphCheck:
+    """The last answer of the graph server's `/ok`, and when it came."""
+
+    ok: bool = False
+    at: float = float("-inf")
+
+
+GRAPH_CHECK = web.AppKey("graph_check", GraphCheck)
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """Answer that the process is alive; asks nobody."""
+    del request
+    return web.json_response({"ok": True})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Tell whether traffic is wanted, and how the things we depend on are.
+
+    A dependency that is down is reported and does not make us unready: it would take
+    every replica out at once, and none of them could say why.
+    """
+    app = request.app
+    database, provider, graph = await asyncio.gather(
+        _said(_database(app)), _said(_provider(app)), _said(_graph(app))
+    )
+    draining = app[LIVE].draining
+    answer = {
+        "ready": not draining,
+        "reason": "shutting down" if draining else None,
+        "database": database,
+        "listener": "ok" if app[LISTENER].hears else "not listening",
+        "identity_provider": provider,
+        "graph": graph,
+    }
+    return web.json_response(answer, status=503 if draining else 200)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Answer with what Prometheus scrapes."""
+    body = generate_latest(request.app[METRICS].registry)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def info(request: web.Request) -> web.Response:
+    """Tell what a UI asks before anybody has signed in; holds no configuration."""
+    if request.app[CONFIG].info.require_session:
+        await current(request)
+    check, now = request.app[GRAPH_CHECK], request.app[CLOCK]()
+    if now - check.at > INFO_AGE:
+        check.at = now
+        check.ok = await _said(_graph(request.app)) == "ok"
+    return web.json_response(
+        {
+            "ok": True,
+            "checkpoint_enabled": check.ok,
+            "version": version("nexius-bff"),
+        }
+    )
+
+
+async def _said(question: Awaitable[str]) -> str:
+    try:
+        return await asyncio.wait_for(question, LIMIT)
+    except TimeoutError:
+        return "no answer in time"
+
+
+async def _database(app: web.Application) -> str:
+    try:
+        async with app[DATABASE].shared_transaction() as connection:
+            await connection.execute("SELECT 1")
+    except DatabaseUnavailable:
+        return "unreachable"
+    return "ok"
+
+
+async def _provider(app: web.Application) -> str:
+    try:
+        await app[PROVIDER].discovery()
+    except ProviderUnavailable as error:
+        return str(error)
+    return "ok"
+
+
+async def _graph(app: web.Application) -> str:
+    target = app[CONFIG].proxy.get("graph")
+    if target is None or not target.upstreams:
+        return "not configured"
+    url = f"{target.upstreams[0]}/ok"
+    try:
+        async with app[OUTBOUND].get(url, allow_redirects=False) as answer:
+            return "ok" if answer.ok else f"answers {answer.status}"
+    except (aiohttp.ClientError, OSError):
+        return "unreachable"

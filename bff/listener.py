@@ -1,0 +1,104 @@
+"""Hear what PostgreSQL announces (LISTEN), on one connection a process.
+
+A NOTIFY to itself is the heartbeat: a half-open connection looks healthy, and only an
+echo proves that it is not. Callers learn whether the listener hears, and are called
+on every new connection so that they can read what was said while it was deaf.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import asyncpg
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 5.0
+PULSE = "bff_pulse"
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class Listener:
+    """Dispatch notifications to callbacks, by channel."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._callbacks: dict[str, list[Callable[[str], None]]] = {}
+        self._catch_up: list[Callable[[asyncpg.Connection], Awaitable[None]]] = []
+        self._beats = 0
+        self.hears = False
+
+    def on(self, channel: str, callback: Callable[[str], None]) -> None:
+        """Call *callback* with the payload of each notification on *channel*."""
+        self._callbacks.setdefault(channel, []).append(callback)
+
+    def on_connect(
+        self, catch_up: Callable[[asyncpg.Connection], Awaitable[None]]
+    ) -> None:
+        """Await *catch_up* on each new connection, after it has begun to listen."""
+        self._catch_up.append(catch_up)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Listen in the background for as long as the context is open."""
+        task = asyncio.ensure_future(self._forever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _forever(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._listen()
+            except FAILURES as error:
+                log.warning("listening to the database broke: %s", type(error).__name__)
+            pause = FIRST_PAUSE if self.hears else min(pause * 2, LONGEST_PAUSE)
+            self.hears = False
+            await asyncio.sleep(pause)
+
+    async def _listen(self) -> None:
+        connection = await asyncpg.connect(self._url, timeout=5, command_timeout=5)
+        try:
+            echo = asyncio.Event()
+            pulse = f"{id(self)}-{self._beats}"
+
+            def hear(*heard: object) -> None:
+                channel, payload = str(heard[2]), str(heard[3])
+                if channel != PULSE:
+                    self._dispatch(channel, payload)
+                elif payload == pulse:
+                    echo.set()
+
+            for channel in (PULSE, *self._callbacks):
+                await connection.add_listener(channel, hear)
+            for catch_up in self._catch_up:
+                await catch_up(connection)
+            self.hears = True
+            while True:
+                self._beats += 1
+                pulse = f"{id(self)}-{self._beats}"
+                echo.clear()
+                await connection.execute("SELECT pg_notify($1, $2)", PULSE, pulse)
+                await asyncio.wait_for(echo.wait(), HEARTBEAT)
+                await asyncio.sleep(HEARTBEAT)
+        finally:
+            connection.terminate()
+
+    def _dispatch(self, channel: str, payload: str) -> None:
+        for callback in self._callbacks.get(channel, ()):
+            callback(payload)
+
+
+LISTENER = web.AppKey("listener", Listener)

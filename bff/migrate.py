@@ -1,0 +1,141 @@
+"""Apply migrations/*.sql once each, in order, forward only.
+
+A ledger keeps number and checksum; an advisory lock lets one process migrate while
+the others wait; each file is one transaction and fails loudly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncpg
+
+FILE_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
+# Any constant of ours: it only has to be the same for everybody who migrates.
+LOCK = 0x6E78_6D69_6772
+
+LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    number integer PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+class MigrationError(Exception):
+    """Say what stands between this database and this release."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file: its number, name, text and checksum."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """Return the SHA-256 of the text."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def folder() -> Path:
+    """Return where the migrations are: beside us in a wheel, above in a checkout."""
+    packaged = Path(__file__).parent / "migrations"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "migrations"
+
+
+def available(directory: Path | None = None) -> list[Migration]:
+    """Read all migrations in order.
+
+    Raises:
+        MigrationError: for a name that is not NNNN_words.sql, a gap or a double.
+    """
+    found = []
+    for path in sorted((directory or folder()).glob("*.sql")):
+        match = FILE_NAME.match(path.name)
+        if match is None:
+            raise MigrationError(f"{path.name}: name it NNNN_words.sql")
+        found.append(
+            Migration(int(match[1]), path.stem, path.read_text(encoding="utf-8"))
+        )
+    for expected, migration in enumerate(found, start=1):
+        if migration.number != expected:
+            raise MigrationError(f"{migration.name}: number {expected:04} is expected")
+    return found
+
+
+async def pending(
+    connection: asyncpg.Connection, migrations: list[Migration]
+) -> list[Migration]:
+    """Return what *connection*'s database still lacks.
+
+    Raises:
+        MigrationError: when an applied file has changed since, or is unknown here.
+    """
+    if not await connection.fetchval("SELECT to_regclass('schema_migrations')"):
+        return migrations
+    rows = await connection.fetch(
+        "SELECT number, name, checksum FROM schema_migrations"
+    )
+    applied = {row["number"]: row for row in rows}
+    known = {migration.number for migration in migrations}
+    if newer := sorted(set(applied) - known):
+        raise MigrationError(
+            f"the database has migration {newer[-1]:04}, which this release does not "
+            "know: it was migrated by a newer one. Deploy that one"
+        )
+    for migration in migrations:
+        row = applied.get(migration.number)
+        if row is not None and row["checksum"] != migration.checksum:
+            raise MigrationError(
+                f"{migration.name} was changed after it had been applied; restore the "
+                "file and write a new migration instead"
+            )
+    return [migration for migration in migrations if migration.number not in applied]
+
+
+async def migrate(
+    connection: asyncpg.Connection, migrations: list[Migration] | None = None
+) -> list[Migration]:
+    """Apply what is missing as the owning role and return it.
+
+    Raises:
+        MigrationError: when a file fails (its transaction is undone) or has changed.
+    """
+    migrations = available() if migrations is None else migrations
+    await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+    try:
+        await connection.execute(LEDGER)
+        await connection.execute(
+            "GRANT SELECT ON schema_migrations TO bff_app, bff_worker"
+        )
+        todo = await pending(connection, migrations)
+        for migration in todo:
+            await _apply(connection, migration)
+        return todo
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+
+
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO schema_migrations (number, name, checksum) "
+                "VALUES ($1, $2, $3)",
+                migration.number,
+                migration.name,
+                migration.checksum,
+            )
+    except Exception as error:
+        raise MigrationError(f"{migration.name} failed: {error}") from error

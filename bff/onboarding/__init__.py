@@ -1,0 +1,1 @@
+"""From a first sign-in to a ready tenant."""

@@ -1,0 +1,261 @@
+"""Keep onboarding: the row is the truth, the job only says that there is work."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.queries import Queries
+
+from bff.database import set_tenant
+from bff.errors import OnboardingClosed, RateLimited
+from bff.onboarding.phases import Progress, dump, read
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from bff.config import Onboarding as Settings
+    from bff.database import Database
+
+JOB = "onboarding"
+CHANNEL = "onboarding"
+DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Founder:
+    """Who asks for a workspace, and from where."""
+
+    iss: str
+    sub: str
+    email: str
+    email_verified: bool
+    address: str
+    workspace_name: str | None = None
+
+    @property
+    def user_id(self) -> str:
+        """Return the key of the person."""
+        return f"{self.iss} {self.sub}"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A tenant's onboarding, and whether this call set it going."""
+
+    tenant_id: int
+    progress: Progress
+    fresh: bool
+
+
+class OnboardingStore:
+    """Start, read and advance onboarding."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    async def start(self, founder: Founder, tenant_id: int | None) -> Started:
+        """Start, restart or find the onboarding of a person's tenant, all or nothing.
+
+        A person without a tenant founds one and is its admin. Two calls at once make
+        one tenant: the person's lock lets the second find what the first made.
+
+        Raises:
+            OnboardingClosed: when policy keeps new workspaces from this person.
+            RateLimited: over the daily caps.
+        """
+        async with self._database.user_transaction(founder.user_id) as connection:
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock($1)", _lock_of(founder.user_id)
+            )
+            if tenant_id is None:
+                tenant_id = await connection.fetchval(
+                    "SELECT tenant_id FROM tenant_users "
+                    "WHERE user_id = $1 AND removed_at IS NULL "
+                    "ORDER BY created_at, tenant_id LIMIT 1",
+                    founder.user_id,
+                )
+            if tenant_id is None:
+                tenant_id = await self._found(connection, founder)
+            await set_tenant(connection, tenant_id)
+            return await self._ensure(connection, tenant_id, founder)
+
+    async def get(self, tenant_id: int) -> tuple[Progress, int] | None:
+        """Return the progress of a tenant and its event number, None before a start."""
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            row = await connection.fetchrow(
+                "SELECT phases, attempt, error, event_seq FROM onboarding "
+                "WHERE tenant_id = $1",
+                tenant_id,
+            )
+        if row is None:
+            return None
+        progress = read(row["phases"], row["attempt"], row["error"])
+        return progress, row["event_seq"]
+
+    async def claim(self, tenant_id: int) -> tuple[Progress, int] | None:
+        """Take the work up and return the progress with our fencing number."""
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            row = await connection.fetchrow(
+                "UPDATE onboarding SET fence = fence + 1 WHERE tenant_id = $1 "
+                "RETURNING phases, attempt, error, fence",
+                tenant_id,
+            )
+        if row is None:
+            return None
+        return read(row["phases"], row["attempt"], row["error"]), row["fence"]
+
+    async def save(self, tenant_id: int, progress: Progress, fence: int) -> bool:
+        """Write progress and tell everybody; False when someone else took over."""
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            return await _write(connection, tenant_id, progress, fence)
+
+    async def _found(
+        self, connection: asyncpg.pool.PoolConnectionProxy, founder: Founder
+    ) -> int:
+        if self._settings.open_to == "invited":
+            raise OnboardingClosed(
+                "New workspaces are by invitation. Ask for an invitation link."
+            )
+        if self._settings.open_to == "verified" and not founder.email_verified:
+            raise OnboardingClosed("Confirm your e-mail address first, then sign in.")
+        await self._cap(
+            connection,
+            "found_by_person",
+            founder.user_id,
+            self._settings.per_person_daily,
+        )
+        await self._cap(
+            connection,
+            "found_by_address",
+            founder.address,
+            self._settings.per_address_daily,
+        )
+        tenant_id = int(
+            await connection.fetchval(
+                "SELECT nextval(pg_get_serial_sequence('tenants', 'tenant_id'))"
+            )
+        )
+        await set_tenant(connection, tenant_id)
+        name = founder.workspace_name or f"Workspace of {founder.email or founder.sub}"
+        await connection.execute(
+            "INSERT INTO tenants (tenant_id, name) VALUES ($1, $2)",
+            tenant_id,
+            name[:200],
+        )
+        await connection.execute(
+            "INSERT INTO tenant_users (tenant_id, iss, sub, email, roles) "
+            "VALUES ($1, $2, $3, $4, '{viewer,admin}')",
+            tenant_id,
+            founder.iss,
+            founder.sub,
+            founder.email,
+        )
+        return tenant_id
+
+    async def _cap(
+        self,
+        connection: asyncpg.pool.PoolConnectionProxy,
+        kind: str,
+        key: str,
+        most: int,
+    ) -> None:
+        hashed = hashlib.sha256(key.encode()).digest()
+        done = await connection.fetchval(
+            "SELECT count(*) FROM attempts WHERE kind = $1 AND key = $2 "
+            "AND at > now() - interval '1 day'",
+            kind,
+            hashed,
+        )
+        if done >= most:
+            raise RateLimited(
+                "That is enough new workspaces for today. Try again tomorrow.",
+                headers={"Retry-After": str(DAY)},
+            )
+        await connection.execute(
+            "INSERT INTO attempts (kind, key) VALUES ($1, $2)", kind, hashed
+        )
+
+    async def _ensure(
+        self,
+        connection: asyncpg.pool.PoolConnectionProxy,
+        tenant_id: int,
+        founder: Founder,
+    ) -> Started:
+        first = Progress()
+        made = await connection.fetchval(
+            "INSERT INTO onboarding (tenant_id, phases, founder) VALUES ($1, $2, $3) "
+            "ON CONFLICT DO NOTHING RETURNING true",
+            tenant_id,
+            dump(first),
+            founder.user_id,
+        )
+        if made:
+            await _enqueue(connection, tenant_id, first.attempt)
+            return Started(tenant_id, first, fresh=True)
+        (row,) = await connection.fetch(
+            "SELECT phases, attempt, error, fence FROM onboarding "
+            "WHERE tenant_id = $1 FOR UPDATE",
+            tenant_id,
+        )
+        progress = read(row["phases"], row["attempt"], row["error"])
+        failed = progress.status == "error"
+        if failed:
+            progress = progress.retry()
+            await _write(connection, tenant_id, progress, row["fence"])
+        if progress.status != "ready":
+            # A queue that was emptied by hand must not leave a tenant half-way.
+            await _enqueue(connection, tenant_id, progress.attempt)
+        return Started(tenant_id, progress, fresh=failed)
+
+
+async def _write(
+    connection: asyncpg.pool.PoolConnectionProxy,
+    tenant_id: int,
+    progress: Progress,
+    fence: int,
+) -> bool:
+    done = await connection.fetchval(
+        "UPDATE onboarding SET status = $2, phases = $3, attempt = $4, error = $5, "
+        "event_seq = event_seq + 1, updated_at = now() "
+        "WHERE tenant_id = $1 AND fence = $6 RETURNING true",
+        tenant_id,
+        progress.status,
+        dump(progress),
+        progress.attempt,
+        progress.error,
+        fence,
+    )
+    if done:
+        await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, str(tenant_id))
+    return bool(done)
+
+
+async def _enqueue(
+    connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int, attempt: int
+) -> None:
+    """Add the job in the caller's transaction: both happen or neither.
+
+    The attempt is part of the key: a retry may come while the failed job is still
+    being put away.
+    """
+    # The proxy does all that a connection does; PgQueuer's types do not know it.
+    driver = AsyncpgDriver(cast("asyncpg.Connection", connection))
+    await Queries(driver).enqueue(
+        JOB,
+        str(tenant_id).encode(),
+        dedupe_key=f"{JOB}:{tenant_id}:{attempt}",
+        on_conflict="skip",
+    )
+
+
+def _lock_of(user_id: str) -> int:
+    digest = hashlib.sha256(b"first_login " + user_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+ONBOARDING = web.AppKey("onboarding", OnboardingStore)

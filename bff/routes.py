@@ -1,0 +1,95 @@
+"""Every address of the product, on one page: method, path, handler, who may use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bff import health
+from bff.access import (
+    ANYONE,
+    GRAPH,
+    OPEN_PAGE,
+    PAGE,
+    PROBE,
+    SIGNED_IN,
+    TENANT,
+    Access,
+    guarded,
+)
+from bff.auth import routes as auth
+from bff.auth import sso
+from bff.exports import routes as exports
+from bff.graph import graph
+from bff.onboarding import routes as onboarding
+from bff.pages import routes as pages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from bff.access import Handler
+    from bff.config import ProxyTarget
+    from graph_proxy import Proxy
+
+
+class Route(NamedTuple):
+    """One row of the table."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+
+
+PUBLIC = (
+    Route("GET", "/healthz", health.healthz, PROBE),
+    Route("GET", "/info", health.info, PROBE),
+    # Identity
+    Route("POST", "/auth/login", auth.login, ANYONE),
+    Route("GET", "/auth/sso", sso.sso, OPEN_PAGE),
+    Route("GET", "/auth/callback", sso.callback, PROBE),
+    Route("POST", "/auth/refresh", auth.refresh, ANYONE),
+    Route("POST", "/auth/logout", auth.logout, ANYONE),
+    Route("GET", "/auth/session", auth.session, ANYONE),
+    Route("GET", "/whoami", auth.whoami, SIGNED_IN),
+    # Onboarding
+    Route("POST", "/onboarding/first_login", onboarding.first_login, SIGNED_IN),
+    Route("GET", "/onboarding/status", onboarding.status, SIGNED_IN),
+    Route("GET", "/onboarding/events", onboarding.events, SIGNED_IN),
+    Route("GET", "/tenants/{tenant_id}", onboarding.tenant, SIGNED_IN),
+    # A tenant's data
+    Route("GET", "/export/latest_scores.json", exports.scores_json, TENANT),
+    Route("GET", "/export/latest_scores.csv", exports.scores_csv, TENANT),
+    # Pages
+    Route("GET", "/", pages.page("index.html"), PAGE),
+    Route("GET", "/login", pages.page("login.html"), OPEN_PAGE),
+    Route("GET", "/onboarding", pages.page("onboarding.html"), PAGE),
+    Route("GET", "/static/{path:.+}", pages.static, PROBE),
+    Route("GET", "/favicon.ico", pages.favicon, PROBE),
+)
+
+ADMIN = (
+    Route("GET", "/healthz", health.healthz, PROBE),
+    Route("GET", "/readyz", health.readyz, PROBE),
+    Route("GET", "/metrics", health.metrics, PROBE),
+)
+
+
+def add_public(
+    app: web.Application, proxies: Mapping[str, tuple[Proxy, ProxyTarget]]
+) -> None:
+    """Add the routes that browsers use."""
+    for route in PUBLIC:
+        app.router.add_route(
+            route.method, route.path, guarded(route.handler, route.access)
+        )
+    for proxy, target in proxies.values():
+        handler = guarded(graph(proxy, target), GRAPH)
+        app.router.add_route("*", f"{target.prefix}/{{path:.*}}", handler)
+
+
+def add_admin(app: web.Application) -> None:
+    """Add the routes of the admin listener: read-only, on loopback by default."""
+    for route in ADMIN:
+        app.router.add_route(route.method, route.path, route.handler)

@@ -1,0 +1,104 @@
+"""Serve both listeners until told to stop, then drain.
+
+SIGTERM: unready at once, new streams refused, open ones get the drain time, then they
+are cut; what was cut resumes elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bff.app import make_admin_app, make_app
+from bff.graph import LIVE
+from bff.wire import GatewayRunner, split_address
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from bff.config import Config
+
+log = logging.getLogger(__name__)
+
+
+class CannotListen(Exception):
+    """Tell which address is taken, and what to do about it."""
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncGenerator[web.Application]:
+    """Serve *config* for as long as the context is open, then drain.
+
+    Raises:
+        CannotListen: when an address is taken or not ours.
+    """
+    app = make_app(config)
+    public = GatewayRunner(app, config.server)
+    await public.setup()
+    admin = GatewayRunner(make_admin_app(app), config.server)
+    try:
+        await admin.setup()
+        await _listen(public, config.server.listen, "server.listen")
+        await _listen(admin, config.server.admin_listen, "server.admin_listen")
+        yield app
+        await drain(app, config.server.drain)
+    finally:
+        app[LIVE].cut_all()
+        await public.cleanup()
+        await admin.cleanup()
+
+
+async def drain(app: web.Application, seconds: float) -> None:
+    """Refuse new streams and wait until the open ones are over, *seconds* at most."""
+    live = app[LIVE]
+    live.draining = True
+    if live.streams:
+        log.info("draining %d streams, %g s at most", len(live.streams), seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(live.idle.wait(), seconds)
+
+
+async def stop_signal() -> str:
+    """Wait for SIGTERM or SIGINT and return its name."""
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[str] = loop.create_future()
+
+    def take(name: str) -> None:
+        if not came.done():
+            came.set_result(name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, take, number.name)
+    try:
+        return await came
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        CannotListen: when an address is taken or not ours.
+    """
+    async with serving(config):
+        log.info("serving %s on %s", config.canonical_origin, config.server.listen)
+        name = await stop_signal()
+        log.info("%s: draining", name)
+
+
+async def _listen(runner: GatewayRunner, listen: str, key: str) -> None:
+    host, port = split_address(listen)
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise CannotListen(
+            f"{listen} cannot be listened on ({error.strerror or error}): stop what "
+            f"holds it, or choose another address with {key}"
+        ) from error

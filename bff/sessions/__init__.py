@@ -1,0 +1,1 @@
+"""What we remember about a browser."""

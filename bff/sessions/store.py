@@ -1,0 +1,194 @@
+"""Keep the row of a session: create, lease, next generation, end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bff.sessions.sealing import KeyRing, Unopenable
+from bff.sessions.session import Pair
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    import asyncpg
+
+    from bff.database import Database
+    from bff.identity.messages import Person
+
+PURPOSE = "successor"
+# A lease outlives the provider's time-out, so that no two ask at once.
+LEASE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a session's row says to a request that wants the next generation."""
+
+    gen: int
+    ended: bool
+    tenant_id: int | None
+    tenant_chosen: bool
+    successor: Pair | None
+
+
+class SessionStore:
+    """Read and write session rows as the person they belong to."""
+
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._database = database
+        self._ring = ring
+
+    async def create(
+        self,
+        pair: Pair,
+        person: Person,
+        *,
+        device: str = "",
+        tenant_chosen: bool = False,
+    ) -> None:
+        """Write the row of a new session."""
+        async with self._database.user_transaction(person.user_id) as connection:
+            await connection.execute(
+                "INSERT INTO auth_session (sid, iss, sub, email, tenant_id, "
+                "tenant_chosen, provider_sid, device, gen, expires_at) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                pair.access.sid,
+                person.iss,
+                person.sub,
+                person.email,
+                pair.access.tenant_id,
+                tenant_chosen,
+                person.provider_sid,
+                device[:200],
+                pair.access.gen,
+                datetime.fromtimestamp(pair.access.session_exp, UTC),
+            )
+
+    async def look(self, user_id: str, sid: UUID) -> Row | None:
+        """Return the row of *sid*, None when this person has no such session."""
+        async with self._database.user_transaction(user_id) as connection:
+            found = await connection.fetchrow(
+                "SELECT gen, tenant_id, tenant_chosen, successor, "
+                "ended_at IS NOT NULL OR expires_at <= now() AS ended "
+                "FROM auth_session WHERE sid = $1",
+                sid,
+            )
+        return None if found is None else self._row(sid, found)
+
+    async def lease(self, user_id: str, sid: UUID, gen: int, owner: UUID) -> Row | None:
+        """Become the one who asks for the generation after *gen*; None if not."""
+        async with self._database.user_transaction(user_id) as connection:
+            found = await connection.fetchrow(
+                "UPDATE auth_session SET refreshing_by = $3, "
+                "refreshing_until = now() + make_interval(secs => $4) "
+                "WHERE sid = $1 AND gen = $2 AND ended_at IS NULL "
+                "AND expires_at > now() "
+                "AND (refreshing_until IS NULL OR refreshing_until < now()) "
+                "RETURNING gen, tenant_id, tenant_chosen, NULL::bytea AS successor, "
+                "false AS ended",
+                sid,
+                gen,
+                owner,
+                LEASE_SECONDS,
+            )
+        return None if found is None else self._row(sid, found)
+
+    async def publish(self, user_id: str, owner: UUID, pair: Pair) -> bool:
+        """Store *pair* as the next generation and give the lease back.
+
+        False when the session ended meanwhile, or the lease went to someone else.
+        """
+        sealed = self._ring.seal(PURPOSE, pair.access.sid.hex, pair.dump())
+        async with self._database.user_transaction(user_id) as connection:
+            done = await connection.fetchval(
+                "UPDATE auth_session SET gen = $3, successor = $4, tenant_id = $5, "
+                "email = $6, refreshing_by = NULL, refreshing_until = NULL "
+                "WHERE sid = $1 AND refreshing_by = $2 AND gen = $3 - 1 "
+                "AND ended_at IS NULL RETURNING true",
+                pair.access.sid,
+                owner,
+                pair.access.gen,
+                sealed,
+                pair.access.tenant_id,
+                pair.access.email,
+            )
+        return bool(done)
+
+    async def release(self, user_id: str, sid: UUID, owner: UUID) -> None:
+        """Give the lease back without a result."""
+        async with self._database.user_transaction(user_id) as connection:
+            await connection.execute(
+                "UPDATE auth_session SET refreshing_by = NULL, refreshing_until = NULL "
+                "WHERE sid = $1 AND refreshing_by = $2",
+                sid,
+                owner,
+            )
+
+    async def set_tenant(self, user_id: str, sid: UUID, tenant_id: int) -> None:
+        """Note the tenant that a session without one has come to."""
+        async with self._database.user_transaction(user_id) as connection:
+            await connection.execute(
+                "UPDATE auth_session SET tenant_id = $2 "
+                "WHERE sid = $1 AND ended_at IS NULL",
+                sid,
+                tenant_id,
+            )
+
+    async def end(self, user_id: str, sid: UUID, reason: str) -> bool:
+        """End one session on every replica; False when it had ended before."""
+        async with self._database.user_transaction(user_id) as connection:
+            return bool(await _end(connection, reason, sid=sid))
+
+    async def end_all(self, user_id: str, reason: str) -> int:
+        """End all of a person's sessions on every replica and count them."""
+        async with self._database.user_transaction(user_id) as connection:
+            return await _end(connection, reason)
+
+    async def end_of_provider(
+        self, user_id: str, provider_sid: str, reason: str
+    ) -> int:
+        """End the sessions made under one of the provider's; count them."""
+        async with self._database.user_transaction(user_id) as connection:
+            return await _end(connection, reason, provider_sid=provider_sid)
+
+    def _row(self, sid: UUID, found: asyncpg.Record) -> Row:
+        successor = None
+        if found["successor"] is not None:
+            try:
+                successor = Pair.load(
+                    self._ring.open(PURPOSE, sid.hex, found["successor"])
+                )
+            except Unopenable:
+                # Sealed under a key that has been retired since: as good as none.
+                successor = None
+        return Row(
+            gen=found["gen"],
+            ended=found["ended"],
+            tenant_id=found["tenant_id"],
+            tenant_chosen=found["tenant_chosen"],
+            successor=successor,
+        )
+
+
+async def _end(
+    connection: asyncpg.pool.PoolConnectionProxy,
+    reason: str,
+    *,
+    sid: UUID | None = None,
+    provider_sid: str | None = None,
+) -> int:
+    rows = await connection.fetch(
+        "UPDATE auth_session SET ended_at = now(), end_reason = $1, successor = NULL "
+        "WHERE ended_at IS NULL AND ($2::uuid IS NULL OR sid = $2) "
+        "AND ($3::text IS NULL OR provider_sid = $3) RETURNING sid",
+        reason,
+        sid,
+        provider_sid,
+    )
+    await connection.executemany(
+        "INSERT INTO ended_session (sid) VALUES ($1) ON CONFLICT DO NOTHING",
+        [(row["sid"],) for row in rows],
+    )
+    return len(rows)

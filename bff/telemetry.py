@@ -1,0 +1,166 @@
+"""Number requests, write log lines without secrets, count what happens.
+
+A line is JSON (or text for a terminal). Whatever looks like a token or a cookie is
+masked as the last step, control characters are escaped, and query strings are never
+logged: a sign-in's code would stand in one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import sys
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from bff.config import Telemetry
+
+REQUEST_ID = web.RequestKey("request_id", str)
+SESSION_MARK = web.RequestKey("session_mark", str)
+TENANT_MARK = web.RequestKey("tenant_mark", int)
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+SECRETS = re.compile(
+    r"eyJ[\w-]{8,}(?:\.[\w-]*){1,4}"  # a JWT or JWE
+    r"|(?i:bearer)\s+[\w.~+/=-]+"
+    r"|(?:__Host-)?nx_(?:access|refresh|signin)[\w.]*=[^;\s]+"
+    r"|(?i:password|client_secret|refresh_token|code_verifier|otp|totp)[\"']?[=:]\s*[^\s,&}]+"
+    r"|postgres(?:ql)?://[^@\s]+@"
+)
+
+
+class Metrics:
+    """Count in a registry of this application's own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "bff_requests_total",
+            "Answers by route and status class.",
+            ["route", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "bff_request_seconds",
+            "Time until the answer's head, by route.",
+            ["route"],
+            registry=self.registry,
+        )
+        self.streams = Gauge(
+            "bff_live_streams", "Proxied answers in progress.", registry=self.registry
+        )
+        self.sign_ins = Counter(
+            "bff_sign_ins_total",
+            "By way and outcome.",
+            ["way", "outcome"],
+            registry=self.registry,
+        )
+        self.refreshes = Counter(
+            "bff_refreshes_total", "By outcome.", ["outcome"], registry=self.registry
+        )
+
+
+METRICS = web.AppKey("metrics", Metrics)
+
+
+def new_request_id() -> str:
+    """Return an id for one request; a browser's own is never taken over."""
+    return uuid4().hex
+
+
+def mark_of(sid: UUID) -> str:
+    """Return what stands for a session in logs: a hash, never the id."""
+    return hashlib.sha256(sid.bytes).hexdigest()[:12]
+
+
+def masked(text: str) -> str:
+    """Return *text* with everything that looks like a secret masked."""
+    return SECRETS.sub("[masked]", text)
+
+
+class JsonFormatter(logging.Formatter):
+    """Write one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line for *record*."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": masked(record.getMessage()),
+        }
+        if identity := request_id.get():
+            line["request_id"] = identity
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["error"] = masked(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=True, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """Write a line for a person at a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line for *record*."""
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        said = masked(record.getMessage())
+        fields = getattr(record, "fields", None)
+        if fields:
+            said += " " + " ".join(f"{key}={value}" for key, value in fields.items())
+        said = said.translate({code: f"\\x{code:02x}" for code in range(32)})
+        if record.exc_info:
+            said += "\n" + masked(self.formatException(record.exc_info))
+        return f"{at} {record.levelname[0]} {record.name}: {said}"
+
+
+def configure_logging(settings: Telemetry) -> None:
+    """Send all log lines to standard error in the configured form."""
+    handler = logging.StreamHandler(sys.stderr)
+    json_lines = settings.log_format == "json"
+    handler.setFormatter(JsonFormatter() if json_lines else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    # Their chatter is not about our users.
+    for name in ("pgqueuer", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class AccessLogger(AbstractAccessLogger):
+    """Write one line a request: what, how long, for which session and tenant."""
+
+    @property
+    def enabled(self) -> bool:
+        """Tell aiohttp to measure at all."""
+        return self.logger.isEnabledFor(logging.INFO)
+
+    def log(
+        self, request: web.BaseRequest, response: web.StreamResponse, time: float
+    ) -> None:
+        """Log *request*, answered by *response* after *time* seconds."""
+        fields: dict[str, object] = {
+            "method": request.method,
+            "path": request.path,
+            "status": response.status,
+            "bytes": response.body_length,
+            "seconds": round(time, 4),
+        }
+        for name, key in (
+            ("request_id", REQUEST_ID),
+            ("session", SESSION_MARK),
+            ("tenant", TENANT_MARK),
+        ):
+            if (value := request.get(key)) is not None:
+                fields[name] = value
+        self.logger.info("request", extra={"fields": fields})

@@ -1,0 +1,1 @@
+"""Whose tenant a person is of."""

@@ -1,0 +1,76 @@
+"""Decide which tenant a session acts for, and in which roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bff.identity.messages import ROLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bff.identity.messages import Person
+
+Policy = Literal["trust", "check", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One person's place in one tenant; a removed one is a tombstone."""
+
+    tenant_id: int
+    roles: tuple[str, ...]
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The tenant of a session; *join* asks for the membership to be made first."""
+
+    tenant_id: int | None
+    roles: tuple[str, ...] = ()
+    join: bool = False
+
+
+def choose(
+    person: Person,
+    memberships: Sequence[Membership],
+    *,
+    policy: Policy,
+    current: int | None = None,
+    chosen: bool = False,
+) -> Choice:
+    """Choose by hand before claim before membership; a tombstone always refuses.
+
+    *current* is the session's tenant so far; *chosen* tells that it was switched to.
+    Without a claim a person of several tenants stays where they are, else starts in
+    the one they joined first.
+    """
+    active = {m.tenant_id: m for m in memberships if not m.removed}
+    removed = {m.tenant_id for m in memberships if m.removed}
+    if chosen and current in active:
+        return _in(person, active[current])
+    claimed = person.claimed_tenant
+    if claimed is not None and policy != "ignore":
+        if claimed in active:
+            return _in(person, active[claimed])
+        if policy == "trust" and claimed not in removed:
+            return Choice(claimed, united((), person.claimed_roles), join=True)
+    if current in active:
+        return _in(person, active[current])
+    first = next((m for m in memberships if not m.removed), None)
+    return Choice(None) if first is None else _in(person, first)
+
+
+def united(stored: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
+    """Return both sets of roles as one, `viewer` at least, in rising order."""
+    both = {*stored, *claimed, "viewer"}
+    return tuple(role for role in ROLES if role in both)
+
+
+def _in(person: Person, membership: Membership) -> Choice:
+    # The claim's roles count only for the tenant that the claim names.
+    same = person.claimed_tenant == membership.tenant_id
+    claimed = person.claimed_roles if same else ()
+    return Choice(membership.tenant_id, united(membership.roles, claimed))

@@ -1,0 +1,117 @@
+"""Serve an application on a socket, and answer what is not even HTTP.
+
+aiohttp's own answer to a malformed or oversize request, and the log line it writes,
+repeat the bytes it stumbled over, the start of a Cookie header among them. Ours say
+only what kind of thing was wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from bff.errors import BadRequest, GatewayError, problem
+from bff.telemetry import AccessLogger, new_request_id
+
+if TYPE_CHECKING:
+    from bff.config import Server
+
+log = logging.getLogger(__name__)
+
+
+class HeadersTooLarge(GatewayError):
+    """Refuse a request line or header field over the limit (RFC 6585)."""
+
+    status = 431
+    code = "headers_too_large"
+    detail = (
+        "The request's headers are too large. Clearing this site's cookies may help."
+    )
+
+
+class QuietHandler(RequestHandler):
+    """Answer protocol errors as problem+json and log them without their bytes."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer for what no handler could: bad HTTP, or an error of our own."""
+        del message
+        if request.writer.output_size > 0:
+            # Half an answer is out already: only a broken connection is honest.
+            raise ConnectionError("the answer has begun") from exc
+        error: GatewayError
+        if status >= web.HTTPInternalServerError.status_code:
+            log.error("a request failed", exc_info=exc)
+            error = GatewayError()
+        else:
+            log.info("refused a malformed request: %s", type(exc).__name__)
+            error = BadRequest("The request is not valid HTTP.")
+            if isinstance(exc, LineTooLong):
+                error = HeadersTooLarge()
+        response = problem(error, new_request_id())
+        response.headers.update(
+            {
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+            }
+        )
+        response.force_close()
+        return response
+
+
+class QuietServer(web.Server):
+    """Make a `QuietHandler` for each connection."""
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol of one connection."""
+        return QuietHandler(self, loop=self._loop, **self._kwargs)
+
+
+class GatewayRunner(web.AppRunner):
+    """Run an application with our limits, our access log and our protocol errors.
+
+    Handlers are cancelled when their browser leaves: a silent stream would otherwise
+    keep its upstream open. Handlers with effects shield them.
+    """
+
+    def __init__(self, app: web.Application, server: Server) -> None:
+        self._limits: dict[str, Any] = {
+            "access_log_class": AccessLogger,
+            "max_line_size": server.max_header,
+            "max_field_size": server.max_header,
+        }
+        super().__init__(
+            app,
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
+            handle_signals=False,
+            **self._limits,
+        )
+
+    async def _make_server(self) -> QuietServer:
+        made = await super()._make_server()
+        return QuietServer(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            loop=asyncio.get_running_loop(),
+            **self._limits,
+        )
+
+
+def split_address(listen: str) -> tuple[str, int]:
+    """Return host and port of ``host:port``."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,215 @@
+"""One connection to an upstream: bytes out, one answer at a time in."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from typing import TYPE_CHECKING, cast
+
+from graph_proxy.answers import AnswerParser, MalformedAnswer
+from graph_proxy.errors import UpstreamBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from graph_proxy.answers import Head
+
+# What one slow reader may keep in memory before the upstream is made to wait.
+HIGH_WATER = 64 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """A transport and the state of the exchange that uses it.
+
+    One task at a time waits for `changed`; writers wait for `drain`.
+    """
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.reused = False
+        self.heard = False  # a byte of the answer has arrived
+        self.on_idle_end: Callable[[Connection], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
+        self.idle_timer: asyncio.TimerHandle | None = None
+        self._answer = AnswerParser()
+        self._busy = False
+        self._lost = False
+        self._aborted = False
+        self._trouble: Exception | None = None
+        self._reading_paused = False
+        self._writing_paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+
+    # What the exchange does.
+
+    def begin(self, method: str, *, upgrade: bool = False) -> None:
+        """Make ready for one request and its answer."""
+        self.heard = False
+        self._busy = True
+        self._answer.begin(method, upgrade=upgrade)
+
+    def write(self, data: bytes) -> None:
+        """Hand bytes to the transport; silently nothing once it is gone."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the upstream has taken enough, or is gone."""
+        while self._writing_paused and not self._lost:
+            self._drained = asyncio.get_running_loop().create_future()
+            try:
+                await self._drained
+            finally:
+                self._drained = None
+
+    @property
+    def writing_paused(self) -> bool:
+        """Say whether the upstream takes bytes slower than they come."""
+        return self._writing_paused
+
+    @property
+    def head(self) -> Head | None:
+        """The head of the answer, once it is here."""
+        return self._answer.head
+
+    @property
+    def complete(self) -> bool:
+        """Say whether the answer has arrived to its end."""
+        return self._answer.complete
+
+    def take(self) -> bytes:
+        """Return the body bytes that have arrived, and let more come."""
+        data = self._answer.take()
+        self._resume_reading()
+        return data
+
+    def check(self) -> None:
+        """Return if the answer may still go on.
+
+        Raises:
+            UpstreamBroken: The connection ended, or what came was no HTTP answer.
+        """
+        if self._trouble is not None:
+            raise UpstreamBroken(str(self._trouble)) from self._trouble
+        if self._lost:
+            raise UpstreamBroken("the upstream's connection was lost")
+
+    async def changed(self) -> None:
+        """Wait until bytes arrive, the connection ends, or `wake` is called."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """Let the task that waits for `changed` look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def rest(self) -> bool:
+        """End the exchange; say whether the connection can serve another."""
+        answer = self._answer
+        self._busy = False
+        self._resume_reading()
+        return (
+            answer.complete
+            and answer.keep_alive
+            and not answer.excess
+            and not self._writing_paused
+            and not self.closed
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Say whether the transport is gone or going."""
+        return self.transport is None or self.transport.is_closing()
+
+    def is_stale(self) -> bool:
+        """Say whether an idle connection has ended, even if nobody noticed yet."""
+        if self.transport is None or self.transport.is_closing():
+            return True
+        # Asks the kernel: an end that arrived since the event loop last looked would
+        # otherwise be met by a request that cannot be sent twice.
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def close(self) -> None:
+        """Close after what was written has been sent."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._aborted = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; send small writes at once."""
+        self.transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        if sock.family in {socket.AF_INET, socket.AF_INET6}:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and stop reading while too much lies unread."""
+        if not self._busy:
+            self.abort()  # nobody asked
+            return
+        self.heard = True
+        try:
+            self._answer.feed(data)
+        except MalformedAnswer as error:
+            self._trouble = error
+            self.abort()
+        if (
+            self._answer.buffered > HIGH_WATER
+            and not self._reading_paused
+            and not self.closed
+            and self.transport is not None
+        ):
+            self._reading_paused = True
+            self.transport.pause_reading()
+        self.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note how the connection ended, and tell everybody who waits."""
+        self._lost = True
+        if self._busy and self._trouble is None:
+            try:
+                if exc is None and not self._aborted:
+                    self._answer.feed_eof()
+                else:
+                    self._trouble = exc
+            except MalformedAnswer as error:
+                self._trouble = error
+        self.transport = None
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self.wake()
+        if self.on_idle_end is not None:
+            self.on_idle_end(self)
+
+    def pause_writing(self) -> None:
+        """Note that the upstream does not keep up."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Let writers go on."""
+        self._writing_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self.on_drained is not None:
+            self.on_drained()

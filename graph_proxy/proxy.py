@@ -1,0 +1,231 @@
+"""Forward one request: decide, send, await the answer's head."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs
+
+from graph_proxy import headers as crossing
+from graph_proxy import paths
+from graph_proxy.errors import BadPath, UpstreamBroken
+from graph_proxy.exchange import Body, Exchange
+from graph_proxy.langgraph import LANGGRAPH
+from graph_proxy.relay import Forwarded
+from graph_proxy.requests import request_head
+from graph_proxy.upstream import Pool, Upstream
+from graph_proxy.websocket import Tunnel, asks_for_websocket
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import Iterable, Sequence
+
+    from aiohttp import StreamReader, web
+
+    from graph_proxy.answers import Head
+    from graph_proxy.headers import Header
+    from graph_proxy.paths import Allow
+
+_SWITCHING = 101
+_REDIRECTS = range(300, 400)
+# Asking twice changes nothing (RFC 9110, 9.2.1).
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Proxy:
+    """Forward what lies below `prefix` to one or several upstreams.
+
+    `upstreams` are `http://…`, `https://…` or `unix:/path` addresses; `ssl` overrides
+    the system's trust for https ones and must verify. `allow` decides on methods and
+    paths. Timeouts are in seconds, `max_body` in bytes. `heartbeat` seconds of silence
+    put a comment into an event stream; with None, no byte is invented.
+    `forward_headers` names request fields that may cross beside the built-in list.
+
+    Raises:
+        ValueError: One of these is not what it must be.
+    """
+
+    def __init__(
+        self,
+        *,
+        upstreams: Sequence[str],
+        prefix: str = "/graph",
+        allow: Allow = LANGGRAPH,
+        connect_timeout: float = 5.0,
+        head_timeout: float = 300.0,
+        idle_timeout: float = 4.0,
+        max_body: int = 100 * 2**20,
+        heartbeat: float | None = None,
+        forward_headers: Iterable[str] = (),
+        ssl: tls.SSLContext | None = None,
+    ) -> None:
+        self._pool = Pool(
+            [Upstream(address, ssl=ssl) for address in upstreams],
+            connect_timeout=connect_timeout,
+            idle_timeout=idle_timeout,
+        )
+        self._prefix = prefix.rstrip("/")
+        try:
+            is_normal = paths.normalise(prefix) == prefix
+        except BadPath:
+            is_normal = False
+        if not is_normal:
+            raise ValueError(f"{prefix!r} is not a normalised path")
+        self._allow = allow
+        self._head_timeout = head_timeout
+        self._max_body = max_body
+        self._heartbeat = heartbeat
+        self._extra = crossing.forwardable(forward_headers)
+        self.outstanding = 0
+
+    async def close(self) -> None:
+        """Drop the pooled connections; exchanges under way are left to end."""
+        self._pool.close()
+
+    async def forward(
+        self,
+        request: web.Request,
+        *,
+        headers: Iterable[tuple[str, str]],
+        public_url: str,
+    ) -> Forwarded:
+        """Send the request on; return the answer once its head has arrived.
+
+        `headers` are added to those of the browser that may cross, and win over them.
+        `public_url` is where the browser reaches the gateway, without a path; redirects
+        to the upstream's own host are mapped there.
+
+        Check the Origin of a WebSocket handshake before: LangGraph does not, and a
+        tunnel once made carries whatever the browser's page likes.
+
+        Raises:
+            BadPath: The path is malformed or ambiguous.
+            PathRefused: It is none that is forwarded.
+            MethodRefused: It is, but not with this method.
+            BodyTooLarge: The body exceeds `max_body`.
+            BodyBroken: The browser's body ended early or was malformed.
+            UpstreamUnavailable: No byte of the request reached an upstream.
+            UpstreamBroken: It did, and no answer can be relied on: use `abort`.
+            ValueError: A header of the gateway's own is malformed.
+        """
+        websocket = asks_for_websocket(request)
+        raw_path, query = paths.split_target(request.raw_path)
+        path = paths.below(self._prefix, paths.normalise(raw_path))
+        self._allow.check(paths.UPGRADE if websocket else request.method, path)
+        fields = crossing.to_upstream(
+            request.headers.items(),
+            own=crossing.checked(headers),
+            extra=self._extra,
+            websocket=websocket,
+        )
+        length, fields = _length_of(request, fields)
+        content = request.content if request.body_exists else None
+        if websocket:
+            fields += [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+        elif content is not None and length is None:
+            fields.append(("Transfer-Encoding", "chunked"))
+        self.outstanding += 1
+        try:
+            exchange, head = await self._ask(
+                request,
+                path + query,
+                fields,
+                self._body(content, length),
+                websocket=websocket,
+            )
+        except BaseException:
+            self.outstanding -= 1
+            raise
+        public = public_url.rstrip("/") + self._prefix
+        answer = self._answer(request, exchange, head, public, websocket=websocket)
+        answer.add_done_callback(self._one_less)
+        return answer
+
+    def _body(self, content: StreamReader | None, length: int | None) -> Body | None:
+        if content is None:
+            return None
+        return Body(content, length=length, limit=self._max_body)
+
+    async def _ask(
+        self,
+        request: web.Request,
+        target: str,
+        fields: list[Header],
+        body: Body | None,
+        *,
+        websocket: bool,
+    ) -> tuple[Exchange, Head]:
+        fresh = False
+        while True:
+            upstream, connection = await self._pool.acquire(fresh=fresh)
+            exchange = Exchange(self._pool, upstream, connection)
+            try:
+                connection.begin(request.method, upgrade=websocket)
+                head = request_head(
+                    request.method,
+                    upstream.base + target,
+                    [("Host", upstream.authority), *fields],
+                )
+                answer = await exchange.ask(head, body, head_timeout=self._head_timeout)
+            except BaseException as error:
+                exchange.end()
+                await exchange.settled()
+                # The upstream had closed a pooled connection before it got the
+                # request. Nobody can know that of a POST, so only what may be asked
+                # twice is, and once.
+                stale = connection.reused and not connection.heard
+                again = stale and body is None and request.method in _SAFE
+                if not (again and isinstance(error, UpstreamBroken)):
+                    raise
+                fresh = True
+            else:
+                return exchange, answer
+
+    def _answer(
+        self,
+        request: web.Request,
+        exchange: Exchange,
+        head: Head,
+        public: str,
+        *,
+        websocket: bool,
+    ) -> Forwarded:
+        fields = crossing.to_browser(head.headers)
+        if head.status in _REDIRECTS:
+            public_location = functools.partial(
+                crossing.public_location,
+                authority=exchange.upstream.authority,
+                base=exchange.upstream.base,
+                public=public,
+            )
+            fields = [
+                (name, public_location(value) if name.lower() == "location" else value)
+                for name, value in fields
+            ]
+        if head.status == _SWITCHING:
+            return Tunnel(request, exchange, head, fields)
+        answer = Forwarded(request, exchange, head, fields, heartbeat=self._heartbeat)
+        if websocket:
+            answer.force_close()  # the browser's next bytes may not be HTTP
+        return answer
+
+    def _one_less(self) -> None:
+        self.outstanding -= 1
+
+
+def _length_of(
+    request: web.Request, fields: list[Header]
+) -> tuple[int | None, list[Header]]:
+    """Decide how long the body is announced to be, and write it down."""
+    if (
+        request.body_exists
+        and getattr(request.content, "total_compressed_bytes", None) is not None
+    ):
+        # aiohttp's server was left to decompress: what is sent is the plain body.
+        name = hdrs.CONTENT_ENCODING.lower()
+        return None, [field for field in fields if field[0].lower() != name]
+    length = request.content_length
+    if length is not None:
+        fields = [*fields, ("Content-Length", str(length))]
+    return length, fields

@@ -1,0 +1,85 @@
+"""One PostgreSQL server for all tests, one database copied for each."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from bff import migrate
+from bff.dev.postgres import SUPERUSER, Postgres, start, stop
+from bff.roles import ROLES, ensure_roles
+from tests.databases import Databases
+from tests.parts import MISSING
+from tests.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+TEMPLATE = "bff_template"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[Postgres]:
+    """Run PostgreSQL with a migrated template database."""
+    with tempfile.TemporaryDirectory(prefix="bff-test-") as folder:
+        Path(folder).chmod(0o711)  # the server runs as a system user when we are root
+        place = Path(folder) / "postgres"
+        server = start(place, durable=False)
+        try:
+            asyncio.run(_prepare(server))
+            yield server
+        finally:
+            stop(place)
+
+
+async def _prepare(server: Postgres) -> None:
+    superuser = await asyncpg.connect(server.url(SUPERUSER, "postgres"))
+    try:
+        await ensure_roles(superuser, server.passwords)
+        await superuser.execute(f"CREATE DATABASE {TEMPLATE} OWNER bff_owner")
+    finally:
+        await superuser.close()
+    owner = await asyncpg.connect(server.url("bff_owner", TEMPLATE))
+    try:
+        await migrate.migrate(owner)
+    finally:
+        await owner.close()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+async def databases(postgres_server: Postgres) -> AsyncGenerator[Databases]:
+    """Give a fresh, migrated database and its URLs by role."""
+    name = f"test_{next(_numbers)}"
+    superuser = await asyncpg.connect(postgres_server.url(SUPERUSER, "postgres"))
+    try:
+        await superuser.execute(
+            f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER bff_owner"
+        )
+        yield Databases(
+            {role: postgres_server.url(role, name) for role in (SUPERUSER, *ROLES)}
+        )
+        await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await superuser.close()
+
+
+@pytest.fixture
+async def world(databases: Databases) -> AsyncGenerator[World]:
+    """Give a gateway on a real socket with provider, fake graph server and database."""
+    async with World(databases).running() as running:
+        yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name each suite that could not run, and what would enable it."""
+    for part, why in MISSING.items():
+        terminalreporter.write_line(f"NOT RUN: the {part} tests. {why}", yellow=True)

@@ -1,0 +1,31 @@
+"""Optional parts of the tests: what is missing, and what would enable it.
+
+A suite whose part is absent is skipped with a reason and named at the end. CI lists
+the parts it provides in BFF_TEST_REQUIRE; there a missing one is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import NoReturn
+
+import pytest
+
+MISSING: dict[str, str] = {}
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def chromium() -> str:
+    """Return the path of Chromium, or skip."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        _missing("browser", "Chromium is not installed (Debian: apt install chromium)")
+    return found
+
+
+def _missing(part: str, why: str) -> NoReturn:
+    MISSING[part] = why
+    if part in os.environ.get("BFF_TEST_REQUIRE", "").split(","):
+        pytest.fail(f"{part} is required here: {why}", pytrace=False)
+    pytest.skip(f"{part}: {why}")
