@@ -7,7 +7,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
         --no-strip-extras --no-header --quiet \
         --extra dev --extra langgraph --group test --group check --group build
 
-.PHONY: setup run test check bench acceptance docs image clean lock
+.PHONY: setup run test check acceptance docs clean lock
 
 setup: .venv/.ready ## make .venv with the locked requirements
 
@@ -38,6 +38,13 @@ check: setup ## formatting, lint, types, imports, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	@! git ls-files --error-unmatch uv.lock >/dev/null 2>&1 || { echo "uv.lock holds addresses of one registry; remove it"; exit 1; }
+
+acceptance: setup ## the whole product from outside: SDK and Chromium against `bff dev`
+	@$(BIN)/python -m pytest tests/real $(ARGS)
+
+docs: setup ## write the reference pages; take the pictures where Chromium is installed
+	$(BIN)/python -m bff.dev.reference docs
+	BFF_PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/real/test_product_browser.py $(ARGS)
 
 lock: setup ## pin the newest releases that are a week old into requirements.txt
 	$(BIN)/uv pip compile $(LOCK) $(ARGS) pyproject.toml -o requirements.txt

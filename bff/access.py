@@ -37,7 +37,7 @@ from bff.sessions.refresh import (
     RefreshUnavailable,
 )
 from bff.sessions.revocation import ENDED
-from bff.sessions.session import AccessTicket, Pair, with_tenant
+from bff.sessions.session import AccessTicket, Pair, RefreshTicket, with_tenant
 from bff.sessions.store import SessionStore
 from bff.telemetry import METRICS, SESSION_MARK, TENANT_MARK, mark_of
 from bff.tenancy.store import TENANCY
@@ -53,6 +53,8 @@ CONFIG = web.AppKey("config", Config)
 REFRESHER = web.AppKey("refresher", Refresher)
 STORE = web.AppKey("session_store", SessionStore)
 SESSION = web.RequestKey("session", AccessTicket)
+# What a renewal within this request brought: the request's own cookie is spent then.
+RENEWED = web.RequestKey("renewed", RefreshTicket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ async def current(request: web.Request) -> AccessTicket:
             ticket = (await refreshed(request, ticket)).access
         except AuthUnavailable:
             # While the old token lives the request simply goes on with it.
-            if ticket.is_expired(now):
+            if ticket.is_expired(request.app[CLOCK]()):
                 raise
     _attach(request, ticket)
     return ticket
@@ -169,10 +171,8 @@ async def refreshed(request: web.Request, ticket: AccessTicket) -> Pair:
         outcomes.labels("unavailable").inc()
         raise AuthUnavailable(headers={"Retry-After": "5"}) from error
     outcomes.labels("ok").inc()
-    try:
-        keep(request, pair)
-    except CookieTooLarge as error:
-        raise TokensTooLarge from error
+    _keep(request, pair)
+    request[RENEWED] = pair.refresh
     return pair
 
 
@@ -181,6 +181,7 @@ async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicke
 
     Raises:
         TenantMissing: when there is none still.
+        TokensTooLarge: when the cookies would no longer fit.
     """
     person = Person(
         iss=ticket.iss,
@@ -194,14 +195,14 @@ async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicke
     tenant_id, roles = await request.app[TENANCY].resolve(person)
     if tenant_id is None:
         raise TenantMissing
-    refresh = request.app[COOKIES].open_refresh(request.cookies)
-    if refresh is None or refresh.sid != ticket.sid:
+    refresh = request.get(RENEWED) or request.app[COOKIES].open_refresh(request.cookies)
+    if refresh is None or (refresh.sid, refresh.gen) != (ticket.sid, ticket.gen):
         raise TenantMissing
     pair = with_tenant(Pair(ticket, refresh), tenant_id, roles, ticket.gen)
     await asyncio.shield(
         request.app[STORE].set_tenant(ticket.user_id, ticket.sid, tenant_id)
     )
-    keep(request, pair)
+    _keep(request, pair)
     _attach(request, pair.access)
     return pair.access
 
@@ -219,6 +220,13 @@ def _canonical_url(request: web.Request, config: Config) -> str | None:
     if request.host.lower() == home.partition("://")[2] or not is_navigation(request):
         return None
     return home + request.path_qs
+
+
+def _keep(request: web.Request, pair: Pair) -> None:
+    try:
+        keep(request, pair)
+    except CookieTooLarge as error:
+        raise TokensTooLarge from error
 
 
 def _attach(request: web.Request, ticket: AccessTicket) -> None:

@@ -138,10 +138,12 @@ async def _identity(
 async def worker(config: Config) -> AsyncGenerator[None]:
     """Run the job worker in the background, again after every lost connection."""
     url = config.database.worker_url.get_secret_value()
+    closing = asyncio.Event()
 
     async def forever(db: database.Database) -> None:
         runner = Runner(OnboardingStore(db, config.onboarding), STEPS, utc_now)
-        while True:
+        # Not `while True`: a connection that breaks as we cancel hides the cancelling.
+        while not closing.is_set():
             try:
                 await work(url, runner, config.worker)
             except Exception:
@@ -154,6 +156,7 @@ async def worker(config: Config) -> AsyncGenerator[None]:
         try:
             yield
         finally:
+            closing.set()
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task

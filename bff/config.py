@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import tomllib
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +21,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -48,13 +51,25 @@ def _bare_origin(value: object) -> object:
     return value.rstrip("/") if isinstance(value, str) else value
 
 
+def _filled(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().strip():
+        raise PydanticCustomError(
+            "empty_secret", "is empty; give it a value, or leave it out"
+        )
+    return value
+
+
 Origin = Annotated[str, BeforeValidator(_bare_origin)]
+# Left out is one thing; set to nothing is a deployment that went wrong.
+Secret = Annotated[SecretStr, AfterValidator(_filled)]
 
 
 class Section(BaseModel):
     """Refuse unknown keys and later changes in every section."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
 
 class Server(Section):
@@ -89,16 +104,14 @@ class Server(Section):
 class Database(Section):
     """PostgreSQL, once for each role."""
 
-    url: SecretStr = Field(
-        SecretStr(""), description="URL of the serving role (bff_app)."
-    )
-    owner_url: SecretStr = Field(
+    url: Secret = Field(SecretStr(""), description="URL of the serving role (bff_app).")
+    owner_url: Secret = Field(
         SecretStr(""), description="URL of the owning role, for `bff migrate`."
     )
-    worker_url: SecretStr = Field(
+    worker_url: Secret = Field(
         SecretStr(""), description="URL of the worker role (bff_worker)."
     )
-    listen_url: SecretStr = Field(
+    listen_url: Secret = Field(
         SecretStr(""),
         description="Direct URL for LISTEN where url goes through PgBouncer.",
     )
@@ -113,7 +126,7 @@ class Auth(Section):
         "", description="Issuer URL, compared exactly with every token."
     )
     client_id: str = Field("nexius-bff", description="The gateway's client.")
-    client_secret: SecretStr = Field(SecretStr(""), description="Its secret.")
+    client_secret: Secret = Field(SecretStr(""), description="Its secret.")
     audience: str = Field("nexius-api", description="Required in `aud` of every token.")
     scope: str = Field("openid email profile", description="Scopes asked for.")
     direct_grant: bool = Field(
@@ -141,7 +154,7 @@ class Session(Section):
     lifetime: float = Field(
         30 * 86400.0, gt=0, description="Seconds a session lives at most."
     )
-    keys: SecretStr = Field(
+    keys: Secret = Field(
         SecretStr(""),
         description="Key ring `id:base64,…`; the first seals, all open.",
     )
@@ -170,7 +183,7 @@ class ProxyTarget(Section):
     forward_headers: tuple[str, ...] = Field(
         (), description="Further request headers that pass."
     )
-    gateway_key: SecretStr = Field(
+    gateway_key: Secret = Field(
         SecretStr(""), description="Sent as X-Gateway-Key, proves that it is us."
     )
     connect_timeout: float = Field(5.0, gt=0)
@@ -297,10 +310,16 @@ def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     chosen = file or Path(environ.get("BFF_CONFIG", DEFAULT_FILE))
     if not chosen.exists() and (file or "BFF_CONFIG" in environ):
         raise ConfigError([f"{chosen}: there is no such file"])
+    if chosen.is_dir():
+        raise ConfigError([f"{chosen}: is a folder, give a file"])
     try:
         from_file = TomlConfigSettingsSource(Config, toml_file=chosen)()
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{chosen}: not valid TOML, {error}"]) from error
+    except UnicodeDecodeError:
+        raise ConfigError([f"{chosen}: not valid TOML, which is UTF-8"]) from None
+    except OSError as error:
+        raise ConfigError([f"{chosen}: {error.strerror}"]) from error
     merged = _merge(from_file, EnvironmentSource(Config, environ)())
     return build(merged, extra_problems=refusals(environ))
 
@@ -312,20 +331,59 @@ def build(values: dict[str, Any], extra_problems: list[str] | None = None) -> Co
         ConfigError: with every problem found, each with its key.
     """
     problems = list(extra_problems or [])
+    # Sorted out here: pydantic-settings takes some names as orders to itself.
+    known = {key: values[key] for key in values if key in Config.model_fields}
+    problems += [
+        f"{key}: there is no such setting" for key in values if key not in known
+    ]
     try:
-        config = Config(**values)
+        config = Config(**known)
     except ValidationError as error:
+        places = []
         for found in error.errors(include_input=False, include_url=False):
+            places.append(found["loc"])
             key = ".".join(str(step) for step in found["loc"])
             said = found["msg"]
             if found["type"] == "extra_forbidden":
                 said = "there is no such setting"
             problems.append(f"{key}: {said[0].lower()}{said[1:]}")
+        problems += _further_problems(known, places)
         raise ConfigError(problems) from None
     problems += problems_of(config)
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _further_problems(
+    values: dict[str, Any], wrong: list[tuple[int | str, ...]]
+) -> list[str]:
+    """Judge what is left of *values* without the *wrong* places, as far as it goes."""
+    rest = deepcopy(values)
+    for place in wrong:
+        tree: Any = rest
+        for step in place[:-1]:
+            below = tree.get(step) if isinstance(tree, dict) else None
+            if not isinstance(below, dict):
+                tree.pop(step, None)  # an entry of a list takes the list with it
+                break
+            tree = below
+        else:
+            tree.pop(place[-1], None)
+    try:
+        found = problems_of(Config(**rest))
+    except ValidationError:
+        return []
+    reported = {".".join(str(step) for step in place) for place in wrong}
+    return [
+        problem
+        for problem in found
+        if not any(
+            f"{problem.partition(': ')[0]}.".startswith(f"{key}.")
+            or key.startswith(f"{problem.partition(': ')[0]}.")
+            for key in reported
+        )
+    ]
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -6,17 +6,28 @@ Production is the default, and it is strict: what would be unsafe stops the star
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from bff.config import Config
+
+ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[\w.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?",
+    re.ASCII | re.IGNORECASE,
+)
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LARGEST_PORT = 65535
 
 
 def problems_of(config: Config) -> list[str]:
     """Return one sentence for each problem, each beginning with its key."""
     found = [
         *_required(config),
+        *_database(config),
         *_addresses(config),
         *_cookies(config),
         *_proxies(config),
@@ -34,7 +45,7 @@ def hosts(config: Config) -> frozenset[str]:
     for origin in config.server.public_origins:
         parts = urlsplit(origin)
         known.add(parts.netloc.lower())
-        default = {"http": 80, "https": 443}.get(parts.scheme)
+        default = DEFAULT_PORTS.get(parts.scheme)
         if parts.port in (None, default):
             known.add((parts.hostname or "").lower())
             known.add(f"{(parts.hostname or '').lower()}:{default}")
@@ -68,6 +79,8 @@ def _required(config: Config) -> list[str]:
         found.append(
             "auth.issuer: missing; set NEXIUS_ISSUER to https://HOST/realms/REALM"
         )
+    elif not _is_address(config.auth.issuer):
+        found.append("auth.issuer: give https://HOST/realms/REALM")
     if not config.auth.client_secret.get_secret_value():
         found.append(
             "auth.client_secret: missing; set NEXIUS_CLIENT_SECRET (a gateway is a "
@@ -78,23 +91,63 @@ def _required(config: Config) -> list[str]:
     return found
 
 
+def _database(config: Config) -> list[str]:
+    """Look at the scheme only: the rest is the driver's to judge, and secret."""
+    urls: dict[str, SecretStr] = {
+        "url": config.database.url,
+        "owner_url": config.database.owner_url,
+        "worker_url": config.database.worker_url,
+        "listen_url": config.database.listen_url,
+    }
+    return [
+        f"database.{name}: give postgresql://ROLE:PASSWORD@HOST/DATABASE"
+        for name, url in urls.items()
+        if url.get_secret_value()
+        and not url.get_secret_value().startswith(("postgresql://", "postgres://"))
+    ]
+
+
 def _addresses(config: Config) -> list[str]:
     found = []
     for key in ("listen", "admin_listen"):
         host, colon, port = getattr(config.server, key).rpartition(":")
-        if not (colon and host and port.isdigit() and int(port) < 2**16):
+        if not (colon and host and _is_port(port)):
             found.append(f"server.{key}: give HOST:PORT, for example 127.0.0.1:8080")
     for index, origin in enumerate(config.server.public_origins):
-        parts = urlsplit(origin)
-        wrong = parts.path or parts.query or parts.fragment or "@" in parts.netloc
-        if parts.scheme not in ("http", "https") or not parts.hostname or wrong:
+        written = _as_browsers_write(origin)
+        if written is None:
             found.append(
                 f"server.public_origins.{index}: give scheme://host[:port], no path "
                 "and no wildcard"
             )
-        elif "*" in parts.netloc:
-            found.append(f"server.public_origins.{index}: wildcards are not origins")
+        elif written != origin:
+            found.append(
+                f"server.public_origins.{index}: browsers write this origin {written}"
+            )
     return found
+
+
+def _as_browsers_write(origin: str) -> str | None:
+    """Return *origin* in lower case and without a default port, None if it is none."""
+    match = ORIGIN.fullmatch(origin)
+    if match is None or not _is_port(match["port"] or "80"):
+        return None
+    scheme, host = match["scheme"].lower(), match["host"].lower()
+    port = int(match["port"] or DEFAULT_PORTS[scheme])
+    return f"{scheme}://{host}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text[:6]) <= LARGEST_PORT
+
+
+def _is_address(url: str) -> bool:
+    """Tell whether *url* is a usable http(s) address, with a path or without."""
+    scheme, _, rest = url.partition("://")
+    place, _, path = rest.partition("/")
+    return _as_browsers_write(f"{scheme}://{place}") is not None and not (
+        set(path) & set("?#") or any(sign.isspace() for sign in path)
+    )
 
 
 def _cookies(config: Config) -> list[str]:
@@ -110,15 +163,16 @@ def _proxies(config: Config) -> list[str]:
     found = []
     prefixes: dict[str, str] = {}
     for name, target in config.proxy.items():
+        if "//" in target.prefix:
+            found.append(f"proxy.{name}.prefix: has an empty segment")
         if other := prefixes.get(target.prefix):
             found.append(
                 f"proxy.{name}.prefix: {target.prefix} is taken by proxy.{other}"
             )
         prefixes[target.prefix] = name
         for index, upstream in enumerate(target.upstreams):
-            parts = urlsplit(upstream)
-            unix = parts.scheme == "unix" and parts.path
-            if not unix and not (parts.scheme in ("http", "https") and parts.hostname):
+            unix = upstream.startswith("unix:/")
+            if not unix and not _is_address(upstream):
                 found.append(
                     f"proxy.{name}.upstreams.{index}: give http://HOST:PORT, "
                     "https://HOST or unix:/path"

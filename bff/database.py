@@ -25,6 +25,8 @@ LOST = (
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
 )
+# Whatever keeps a connection from being made: a wrong password, a missing database.
+NO_CONNECTION = (*LOST, asyncpg.PostgresError)
 
 
 class DatabaseUnavailable(Exception):
@@ -85,15 +87,18 @@ class Database:
     ) -> AsyncGenerator[asyncpg.pool.PoolConnectionProxy]:
         try:
             connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
-        except LOST as error:
+        except NO_CONNECTION as error:
             raise DatabaseUnavailable("no database connection") from error
         try:
-            async with connection.transaction():
-                yield connection
+            try:
+                async with connection.transaction():
+                    yield connection
+            finally:
+                await self._pool.release(connection, timeout=ACQUIRE_TIMEOUT)
+        except asyncpg.DataError:
+            raise  # an InterfaceError too, but of a value that fits no column
         except LOST as error:
             raise DatabaseUnavailable("the database connection was lost") from error
-        finally:
-            await self._pool.release(connection, timeout=ACQUIRE_TIMEOUT)
 
 
 async def set_tenant(

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from bff.config import Config
 
 CLOCK_LIMIT = 60.0
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError)
+# ValueError: a URL that the driver cannot read.
+UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,10 @@ async def _database(config: Config) -> AsyncGenerator[Finding]:
             )
             if name == "database":
                 yield await _schema(connection)
+        except UNREACHABLE as error:
+            yield Finding(name, ok=False, said=f"broke off ({type(error).__name__})")
         finally:
-            await connection.close()
+            connection.terminate()
 
 
 async def _schema(connection: asyncpg.Connection) -> Finding:
@@ -100,15 +109,33 @@ async def _provider(
         yield Finding("issuer", ok=False, said=str(error))
         return
     yield Finding("issuer", ok=True, said=config.auth.issuer)
-    async with http.get(found["jwks_uri"], allow_redirects=False) as answer:
-        keys = (await answer.json()).get("keys", []) if answer.ok else []
-        date = answer.headers.get("Date")
-    signing = sum(key.get("use") == "sig" for key in keys)
-    yield Finding("signing keys", ok=signing > 0, said=f"{signing} found")
-    if date:
-        skew = abs(parsedate_to_datetime(date).timestamp() - time.time())
+    date = None
+    try:
+        async with http.get(found["jwks_uri"], allow_redirects=False) as answer:
+            date = answer.headers.get("Date")
+            signing = _signing_keys(await answer.json()) if answer.ok else 0
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        said = f"cannot be read ({type(error).__name__})"
+        yield Finding("signing keys", ok=False, said=said)
+    else:
+        yield Finding("signing keys", ok=signing > 0, said=f"{signing} found")
+    skew = _skew(date)
+    if skew is not None:
         yield Finding("clock", ok=skew < CLOCK_LIMIT, said=f"{skew:.0f} s apart")
     yield await _client(provider)
+
+
+def _signing_keys(found: object) -> int:
+    keys = found.get("keys") if isinstance(found, dict) else None
+    listed = keys if isinstance(keys, list) else []
+    return sum(isinstance(key, dict) and key.get("use") == "sig" for key in listed)
+
+
+def _skew(date: str | None) -> float | None:
+    try:
+        return abs(parsedate_to_datetime(date or "").timestamp() - time.time())
+    except ValueError:
+        return None
 
 
 async def _client(provider: Provider) -> Finding:

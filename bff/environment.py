@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
 PREFIX = "BFF_"
-# Read by other programs of the house, not settings of the gateway.
-NOT_SETTINGS = frozenset({"BFF_CONFIG", "BFF_TEST_REQUIRE"})
+# Read by commands and by tests, not settings of the gateway.
+NOT_SETTINGS = frozenset({"BFF_ADMIN_URL", "BFF_CONFIG", "BFF_TEST_REQUIRE"})
 
 # The original's names, kept so that its deployments move over; BFF_… wins over them.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -78,9 +78,14 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:
     for step in path[:-1]:
         below = tree.setdefault(step, {})
         if not isinstance(below, dict):
-            below = tree[step] = {}
+            return  # a text where a table belongs: the model refuses it
         tree = below
-    tree[path[-1]] = value
+    old = tree.get(path[-1])
+    if isinstance(old, dict) and isinstance(value, dict):
+        for key, inner in value.items():
+            _put(old, (key,), inner)
+    else:
+        tree[path[-1]] = value
 
 
 def _value(text: str) -> object:
@@ -89,6 +94,6 @@ def _value(text: str) -> object:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # Not JSON after all: the model refuses it under its own key.
         return text

@@ -97,6 +97,14 @@ class MethodNotAllowed(GatewayError):
     detail = "This address does not take that method."
 
 
+class ExpectationFailed(GatewayError):
+    """Refuse an Expect that is not 100-continue."""
+
+    status = 417
+    code = "expectation_failed"
+    detail = "This server does not do what the Expect header asks for."
+
+
 class UnknownHost(GatewayError):
     """Refuse a Host that this gateway does not serve (RFC 9110 section 7.4)."""
 
@@ -254,6 +262,7 @@ STATUS_ERRORS: dict[int, type[GatewayError]] = {
     405: MethodNotAllowed,
     413: TooLarge,
     415: WrongMediaType,
+    417: ExpectationFailed,
 }
 
 
@@ -262,9 +271,10 @@ def translate(error: Exception) -> GatewayError | None:
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, web.HTTPException):
-        kind = STATUS_ERRORS.get(error.status)
-        if kind is None:
+        if error.status < HTTPStatus.BAD_REQUEST:
             return None
+        other = BadRequest if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else None
+        kind = STATUS_ERRORS.get(error.status) or other or GatewayError
         allow = error.headers.get("Allow")
         return kind(headers={"Allow": allow} if allow else None)
     for cls in type(error).__mro__:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from graph_proxy.langgraph import LANGGRAPH
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from uuid import UUID
 
     from bff.config import ProxyTarget
     from bff.sessions.session import AccessTicket
@@ -30,9 +32,23 @@ class Live:
     """What is streaming now, for limits and for the end of the process."""
 
     streams: set[Forwarded] = field(default_factory=set)
-    by_tenant: dict[int | None, int] = field(default_factory=dict)
+    by_session: Counter[UUID] = field(default_factory=Counter)
+    by_tenant: Counter[int | None] = field(default_factory=Counter)
     draining: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def enter(self, ticket: AccessTicket) -> None:
+        """Count an answer that is asked for; it may be long in coming."""
+        self.by_session[ticket.sid] += 1
+        self.by_tenant[ticket.tenant_id] += 1
+        self.idle.clear()
+
+    def leave(self, ticket: AccessTicket) -> None:
+        """Count it out again."""
+        self.by_session -= Counter([ticket.sid])
+        self.by_tenant -= Counter([ticket.tenant_id])
+        if not self.by_session:
+            self.idle.set()
 
     def cut_all(self) -> None:
         """Break every stream that is still open."""
@@ -73,31 +89,35 @@ def graph(
 
     async def handle(request: web.Request) -> web.StreamResponse:
         ticket, live = request[SESSION], request.app[LIVE]
-        _check_limits(request, ticket, live, target)
+        _check_limits(ticket, live, target)
         headers = _identity_headers(request, ticket, target)
+        live.enter(ticket)
         try:
             stream = await proxy.forward(
                 request,
                 headers=headers,
                 public_url=request.app[CONFIG].canonical_origin,
             )
-        except UpstreamBroken as error:
-            log.warning("the graph server broke off: %s", error)
-            return abort(request)
+        except BaseException as error:
+            live.leave(ticket)
+            if isinstance(error, UpstreamBroken):
+                log.warning("the graph server broke off: %s", error)
+                return abort(request)
+            raise
         _watch(request, ticket, live, stream)
+        if await request.app[ENDED].is_ended(ticket.sid):
+            stream.cut()  # it ended while the graph server was thinking
         return stream
 
     return handle
 
 
-def _check_limits(
-    request: web.Request, ticket: AccessTicket, live: Live, target: ProxyTarget
-) -> None:
+def _check_limits(ticket: AccessTicket, live: Live, target: ProxyTarget) -> None:
     if live.draining:
         raise ShuttingDown(headers={"Retry-After": "1", "Connection": "close"})
-    if request.app[ENDED].count(ticket.sid) >= target.max_streams_per_session:
+    if live.by_session[ticket.sid] >= target.max_streams_per_session:
         raise TooManyStreams(headers={"Retry-After": "5"})
-    if live.by_tenant.get(ticket.tenant_id, 0) >= target.max_streams_per_tenant:
+    if live.by_tenant[ticket.tenant_id] >= target.max_streams_per_tenant:
         raise TooManyStreams(headers={"Retry-After": "5"})
 
 
@@ -122,22 +142,16 @@ def _identity_headers(
 def _watch(
     request: web.Request, ticket: AccessTicket, live: Live, stream: Forwarded
 ) -> None:
-    """Count *stream* and have it cut when its session ends."""
+    """Have *stream* cut when its session ends, and counted out when it is over."""
     ended, metrics = request.app[ENDED], request.app[METRICS]
     live.streams.add(stream)
-    live.by_tenant[ticket.tenant_id] = live.by_tenant.get(ticket.tenant_id, 0) + 1
     metrics.streams.inc()
     ended.add(ticket.sid, stream)
 
     def over() -> None:
         live.streams.discard(stream)
-        live.by_tenant[ticket.tenant_id] -= 1
-        if not live.by_tenant[ticket.tenant_id]:
-            del live.by_tenant[ticket.tenant_id]
+        live.leave(ticket)
         metrics.streams.dec()
         ended.discard(ticket.sid, stream)
-        if not live.streams:
-            live.idle.set()
 
-    live.idle.clear()
     stream.add_done_callback(over)

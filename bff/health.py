@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class GraphCheck:
 
     ok: bool = False
     at: float = float("-inf")
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 GRAPH_CHECK = web.AppKey("graph_check", GraphCheck)
@@ -77,10 +78,12 @@ async def info(request: web.Request) -> web.Response:
     """Tell what a UI asks before anybody has signed in; holds no configuration."""
     if request.app[CONFIG].info.require_session:
         await current(request)
-    check, now = request.app[GRAPH_CHECK], request.app[CLOCK]()
-    if now - check.at > INFO_AGE:
-        check.at = now
-        check.ok = await _said(_graph(request.app)) == "ok"
+    check = request.app[GRAPH_CHECK]
+    async with check.asking:  # the others wait for the answer, not for a guess
+        now = request.app[CLOCK]()
+        if now - check.at > INFO_AGE:
+            check.ok = await _said(_graph(request.app)) == "ok"
+            check.at = now
     return web.json_response(
         {
             "ok": True,

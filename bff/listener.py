@@ -60,17 +60,21 @@ class Listener:
     async def _forever(self) -> None:
         pause = FIRST_PAUSE
         while True:
+            began = self._beats
             try:
                 await self._listen()
             except FAILURES as error:
                 log.warning("listening to the database broke: %s", type(error).__name__)
-            pause = FIRST_PAUSE if self.hears else min(pause * 2, LONGEST_PAUSE)
-            self.hears = False
+            heard = self._beats > began
+            pause = FIRST_PAUSE if heard else min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
     async def _listen(self) -> None:
         connection = await asyncpg.connect(self._url, timeout=5, command_timeout=5)
         try:
+            lost = asyncio.Event()
+            # Known at once where the system tells; the heartbeat is for where not.
+            connection.add_termination_listener(lambda _: lost.set())
             echo = asyncio.Event()
             pulse = f"{id(self)}-{self._beats}"
 
@@ -91,9 +95,16 @@ class Listener:
                 pulse = f"{id(self)}-{self._beats}"
                 echo.clear()
                 await connection.execute("SELECT pg_notify($1, $2)", PULSE, pulse)
-                await asyncio.wait_for(echo.wait(), HEARTBEAT)
-                await asyncio.sleep(HEARTBEAT)
+                # Not wait_for: before 3.12 it swallows a cancellation that meets the
+                # echo, and the process would not stop.
+                async with asyncio.timeout(HEARTBEAT):
+                    await echo.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(HEARTBEAT):
+                        await lost.wait()
+                    raise ConnectionResetError("the listening connection was lost")
         finally:
+            self.hears = False
             connection.terminate()
 
     def _dispatch(self, channel: str, payload: str) -> None:

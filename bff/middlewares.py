@@ -59,7 +59,7 @@ def _answer(error: Exception, identity: str) -> web.StreamResponse:
     known = translate(error)
     if known is None:
         if isinstance(error, web.HTTPException):
-            return error
+            raise error  # a redirect: aiohttp answers with it
         log.error("a handler failed", exc_info=error)
         known = GatewayError()
     elif known.__cause__ is None and error.__cause__ is not None:

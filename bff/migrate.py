@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bff.roles import APP, WORKER
+
 if TYPE_CHECKING:
     import asyncpg
 
@@ -112,6 +114,11 @@ async def migrate(
         MigrationError: when a file fails (its transaction is undone) or has changed.
     """
     migrations = available() if migrations is None else migrations
+    if missing := await _missing_roles(connection):
+        raise MigrationError(
+            f"the database has no role {' and no role '.join(missing)}: make them "
+            "with `bff db roles`"
+        )
     await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
     try:
         await connection.execute(LEDGER)
@@ -124,6 +131,15 @@ async def migrate(
         return todo
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+
+
+async def _missing_roles(connection: asyncpg.Connection) -> list[str]:
+    rows = await connection.fetch(
+        "SELECT name FROM unnest($1::text[]) AS name "
+        "WHERE name NOT IN (SELECT rolname FROM pg_roles) ORDER BY name",
+        [APP, WORKER],
+    )
+    return [row["name"] for row in rows]
 
 
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:

@@ -57,8 +57,8 @@ async def drain(app: web.Application, seconds: float) -> None:
     """Refuse new streams and wait until the open ones are over, *seconds* at most."""
     live = app[LIVE]
     live.draining = True
-    if live.streams:
-        log.info("draining %d streams, %g s at most", len(live.streams), seconds)
+    if streams := live.by_session.total():
+        log.info("draining %d streams, %g s at most", streams, seconds)
         with suppress(TimeoutError):
             await asyncio.wait_for(live.idle.wait(), seconds)
 

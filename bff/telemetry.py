@@ -34,10 +34,14 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 SECRETS = re.compile(
     r"eyJ[\w-]{8,}(?:\.[\w-]*){1,4}"  # a JWT or JWE
     r"|(?i:bearer)\s+[\w.~+/=-]+"
-    r"|(?:__Host-)?nx_(?:access|refresh|signin)[\w.]*=[^;\s]+"
+    r"|(?:__Host-)?nx_(?:access|refresh|signin)[\w.-]*=[^;\s]+"
     r"|(?i:password|client_secret|refresh_token|code_verifier|otp|totp)[\"']?[=:]\s*[^\s,&}]+"
     r"|postgres(?:ql)?://[^@\s]+@"
 )
+
+
+# A terminal obeys these, C1 too; a line break would let one line pass for two.
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 class Metrics:
@@ -102,7 +106,11 @@ class JsonFormatter(logging.Formatter):
         }
         if identity := request_id.get():
             line["request_id"] = identity
-        line |= getattr(record, "fields", {})
+        fields = getattr(record, "fields", {})
+        line |= {
+            key: masked(value) if isinstance(value, str) else value
+            for key, value in fields.items()
+        }
         if record.exc_info:
             line["error"] = masked(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=True, default=str)
@@ -114,13 +122,14 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for *record*."""
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
-        said = masked(record.getMessage())
+        said = record.getMessage()
         fields = getattr(record, "fields", None)
         if fields:
             said += " " + " ".join(f"{key}={value}" for key, value in fields.items())
-        said = said.translate({code: f"\\x{code:02x}" for code in range(32)})
+        said = masked(said).translate(CONTROLS)
         if record.exc_info:
-            said += "\n" + masked(self.formatException(record.exc_info))
+            lines = masked(self.formatException(record.exc_info)).split("\n")
+            said += "".join(f"\n{line.translate(CONTROLS)}" for line in lines)
         return f"{at} {record.levelname[0]} {record.name}: {said}"
 
 

@@ -15,8 +15,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from bff.errors import BadRequest, GatewayError, problem
-from bff.telemetry import AccessLogger, new_request_id
+from bff.errors import PROBLEM_JSON, BadRequest, GatewayError, problem_body, translate
+from bff.telemetry import REQUEST_ID, AccessLogger, new_request_id
 
 if TYPE_CHECKING:
     from bff.config import Server
@@ -34,6 +34,28 @@ class HeadersTooLarge(GatewayError):
     )
 
 
+class BareProblem(web.Response):
+    """Answer with an error where no signal runs that would harden the answer."""
+
+    def __init__(self, error: GatewayError, identity: str) -> None:
+        super().__init__(
+            status=error.status,
+            body=problem_body(error, identity),
+            headers={
+                "Content-Type": PROBLEM_JSON,
+                "Cache-Control": "no-store",
+                "X-Request-ID": identity,
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": "no-referrer",
+            },
+        )
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        # What we are made of, to the version, is nobody's business.
+        self.headers.popall("Server", None)
+
+
 class QuietHandler(RequestHandler):
     """Answer protocol errors as problem+json and log them without their bytes."""
 
@@ -48,9 +70,8 @@ class QuietHandler(RequestHandler):
     ) -> web.StreamResponse:
         """Answer for what no handler could: bad HTTP, or an error of our own."""
         del message
-        if request.writer.output_size > 0:
-            # Half an answer is out already: only a broken connection is honest.
-            raise ConnectionError("the answer has begun") from exc
+        if isinstance(exc, ConnectionError):
+            raise exc  # the browser has left: there is nobody to answer
         error: GatewayError
         if status >= web.HTTPInternalServerError.status_code:
             log.error("a request failed", exc_info=exc)
@@ -60,15 +81,26 @@ class QuietHandler(RequestHandler):
             error = BadRequest("The request is not valid HTTP.")
             if isinstance(exc, LineTooLong):
                 error = HeadersTooLarge()
-        response = problem(error, new_request_id())
-        response.headers.update(
-            {
-                "X-Content-Type-Options": "nosniff",
-                "Referrer-Policy": "no-referrer",
-            }
-        )
+        if request.writer.output_size > 0:
+            # Half an answer is out already: only a broken connection is honest.
+            raise ConnectionError("the answer has begun") from exc
+        response = BareProblem(error, new_request_id())
         response.force_close()
         return response
+
+    async def finish_response(
+        self,
+        request: web.BaseRequest,
+        resp: web.StreamResponse,
+        start_time: float | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Put what aiohttp raised outside our middlewares into our words."""
+        if isinstance(resp, web.HTTPException) and (error := translate(resp)):
+            identity = request.get(REQUEST_ID) or new_request_id()
+            request[REQUEST_ID] = identity
+            resp = BareProblem(error, identity)
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
 
 
 class QuietServer(web.Server):

@@ -126,7 +126,10 @@ def below(prefix: str, path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Methods and a path template, such as `/threads/{thread_id}/state`."""
+    """Methods and a path template, such as `/threads/{thread_id}/state`.
+
+    The first segment is always a literal one.
+    """
 
     methods: frozenset[str]
     segments: tuple[str, ...]
@@ -154,13 +157,14 @@ class Allow:
     routes: tuple[Route, ...] = ()
     first_segments: frozenset[str] = frozenset()
     is_open: bool = False
-    _by_length: dict[int, list[Route]] = field(
+    _by_start: dict[tuple[int, str], list[Route]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
         for route in self.routes:
-            self._by_length.setdefault(len(route.segments), []).append(route)
+            start = len(route.segments), route.segments[0]
+            self._by_start.setdefault(start, []).append(route)
 
     @classmethod
     def everything(cls) -> Allow:
@@ -212,7 +216,7 @@ class Allow:
             return
         fitting = [
             route
-            for route in self._by_length.get(len(segments), ())
+            for route in self._by_start.get((len(segments), segments[0]), ())
             if route.matches(segments)
         ]
         if not fitting:

@@ -96,6 +96,10 @@ class Proxy:
         `public_url` is where the browser reaches the gateway, without a path; redirects
         to the upstream's own host are mapped there.
 
+        Await it in the handler's own task, not in one of your making: when the task
+        that called it ends, the exchange ends. Cancelled, it closes the upstream's
+        connection, so run the server with `handler_cancellation=True`.
+
         Check the Origin of a WebSocket handshake before: LangGraph does not, and a
         tunnel once made carries whatever the browser's page likes.
 

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+
+from tests.real import keycloak_distribution
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MISSING: dict[str, str] = {}
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -22,6 +27,14 @@ def chromium() -> str:
     if found is None:
         _missing("browser", "Chromium is not installed (Debian: apt install chromium)")
     return found
+
+
+def keycloak_home() -> Path:
+    """Return the home of a built Keycloak, or skip."""
+    try:
+        return keycloak_distribution.ready()
+    except keycloak_distribution.Unavailable as error:
+        _missing("keycloak", str(error))
 
 
 def _missing(part: str, why: str) -> NoReturn:

@@ -14,6 +14,7 @@ from bff.access import CONFIG, SESSION, STORE, refreshed
 from bff.auth.signing_in import PROVIDER, start_session
 from bff.auth.sso import TRANSACTIONS
 from bff.body import Body, read_body
+from bff.database import DatabaseUnavailable
 from bff.errors import (
     AccountActionRequired,
     AuthUnavailable,
@@ -34,12 +35,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Line = Annotated[str, Field(max_length=254, pattern=r"^[^\x00-\x1f\x7f]*$")]
+# The same with something in it beside blanks.
+Name = Annotated[
+    str,
+    Field(
+        max_length=254,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+    ),
+]
 
 
 class Login(Body):
     """What /auth/login takes."""
 
-    email: Annotated[Line, Field(min_length=1)]
+    email: Name
     password: Annotated[str, Field(min_length=1, max_length=1024)]
     otp: Line | None = None
 
@@ -100,13 +109,13 @@ async def logout(request: web.Request) -> web.Response:
     """End the session here, or all of the person's, on every replica."""
     body = await read_body(request, Logout)
     ticket = request.app[COOKIES].open_access(request.cookies)
-    forget(request)
-    request.app[TRANSACTIONS].clear(request)
     answer = web.Response(status=204, headers={"Clear-Site-Data": '"cache"'})
     if ticket is not None:
         await asyncio.shield(_end(request, ticket, everywhere=body.everywhere))
         if url := await _provider_logout_url(request):
             answer.headers["X-Logout-Url"] = url
+    forget(request)
+    request.app[TRANSACTIONS].clear(request)
     return answer
 
 
@@ -154,12 +163,19 @@ def _refusal(error: TokenRefused) -> GatewayError:
 
 
 async def _end(request: web.Request, ticket: AccessTicket, *, everywhere: bool) -> None:
-    """End our row first: it is what makes the old cookies worthless."""
+    """End our row first: it is what makes the old cookies worthless.
+
+    Without the database this replica and the provider still end the session: no
+    other replica can renew it. What is asked for everywhere fails then, and says so.
+    """
     store = request.app[STORE]
     if everywhere:
         await store.end_all(ticket.user_id, "signed_out_everywhere")
     else:
-        await store.end(ticket.user_id, ticket.sid, "signed_out")
+        try:
+            await store.end(ticket.user_id, ticket.sid, "signed_out")
+        except DatabaseUnavailable:
+            log.warning("a session ended here and at the provider only: no database")
     request.app[ENDED].end(ticket.sid)
     refresh_ticket = request.app[COOKIES].open_refresh(request.cookies)
     if refresh_ticket is not None and refresh_ticket.sid == ticket.sid:

@@ -11,10 +11,16 @@ from aiohttp import web
 from bff.access import CONFIG, STORE
 from bff.errors import AuthUnavailable, TokensTooLarge
 from bff.identity.keys import SignatureRefused
-from bff.identity.messages import ClaimsRefused, Person, Tokens
+from bff.identity.messages import (
+    ClaimsRefused,
+    Person,
+    ProviderUnavailable,
+    Tokens,
+)
 from bff.identity.provider import Provider
-from bff.sessions.browser import CLOCK, COOKIES, keep
+from bff.sessions.browser import CHANGES, CLOCK, COOKIES, written
 from bff.sessions.cookies import CookieTooLarge
+from bff.sessions.revocation import ENDED
 from bff.sessions.session import Pair, new_pair
 from bff.telemetry import METRICS, SESSION_MARK, mark_of
 from bff.tenancy.store import TENANCY
@@ -40,13 +46,16 @@ async def proven(request: web.Request, tokens: Tokens) -> Person:
     """Return whom *tokens* speak of, once proven.
 
     Raises:
-        AuthUnavailable: when they do not hold: a fault of the set-up, not the person.
+        AuthUnavailable: when they do not hold, a fault of the set-up and not the
+            person; or when the provider's keys cannot be had.
     """
     try:
         return await request.app[PROVIDER].verify_access(tokens.access_token)
     except (SignatureRefused, ClaimsRefused) as error:
         log.error("the provider's own token was refused: %s", error)  # noqa: TRY400 - the kind is enough
-        raise AuthUnavailable from error
+        raise AuthUnavailable(headers={"Retry-After": "10"}) from error
+    except ProviderUnavailable as error:
+        raise AuthUnavailable(headers={"Retry-After": "10"}) from error
 
 
 async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) -> Pair:
@@ -64,13 +73,16 @@ async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) 
         now=now,
     )
     try:
-        keep(request, pair)
+        cookies = written(request, pair)
     except CookieTooLarge as error:
         raise TokensTooLarge from error
     await app[STORE].create(pair, person, device=request.headers.get("User-Agent", ""))
     old = app[COOKIES].open_access(request.cookies)
     if old is not None:
         await app[STORE].end(old.user_id, old.sid, "signed_in_again")
+        app[ENDED].end(old.sid)
+    # Last: an answer that tells of a failure must not carry a session.
+    request[CHANGES] = cookies
     request[SESSION_MARK] = mark_of(pair.access.sid)
     app[METRICS].sign_ins.labels(way, "ok").inc()
     return pair

@@ -17,9 +17,20 @@ from bff.access import CONFIG
 from bff.auth.return_to import local_path
 from bff.auth.signing_in import PROVIDER, proven, start_session
 from bff.auth.transactions import LIFETIME, Transactions
-from bff.errors import AuthUnavailable, GatewayError, SignInFailed
+from bff.database import DatabaseUnavailable
+from bff.errors import (
+    AuthUnavailable,
+    GatewayError,
+    SignInFailed,
+    Unavailable,
+)
 from bff.identity.keys import SignatureRefused
-from bff.identity.messages import ClaimsRefused, ProviderUnavailable, TokenRefused
+from bff.identity.messages import (
+    ClaimsRefused,
+    ProviderUnavailable,
+    Refusal,
+    TokenRefused,
+)
 from bff.sessions.browser import CLOCK
 from bff.telemetry import METRICS
 
@@ -74,8 +85,8 @@ async def callback(request: web.Request) -> web.Response:
     """
     try:
         return await _complete(request)
-    except (GatewayError, web.HTTPException) as error:
-        refused = error if isinstance(error, GatewayError) else SignInFailed()
+    except (GatewayError, web.HTTPException, DatabaseUnavailable) as error:
+        refused = _refusal(error)
         log.info("a sign-in by redirect failed: %s", refused.code)
         request.app[METRICS].sign_ins.labels("sso", refused.code).inc()
         return _plain_page(refused)
@@ -129,11 +140,21 @@ async def _exchange(
             raise SignInFailed
         person = await proven(request, tokens)
         await provider.verify_id(tokens.id_token, nonce=nonce, sub=person.sub)
-    except (TokenRefused, SignatureRefused, ClaimsRefused) as error:
+    except TokenRefused as error:
+        if error.refusal is Refusal.SESSION_OVER:
+            raise SignInFailed from error
+        raise AuthUnavailable(headers={"Retry-After": "10"}) from error
+    except (SignatureRefused, ClaimsRefused) as error:
         raise SignInFailed from error
     except ProviderUnavailable as error:
         raise AuthUnavailable from error
     return tokens
+
+
+def _refusal(error: Exception) -> GatewayError:
+    if isinstance(error, GatewayError):
+        return error
+    return Unavailable() if isinstance(error, DatabaseUnavailable) else SignInFailed()
 
 
 def _plain_page(error: GatewayError) -> web.Response:

@@ -41,7 +41,8 @@ class Transactions(AbstractStorage):
         state = request.query.get("state", "")
         values = self._open(f"{self._base}.{state}", request)
         data = cast("SessionData | None", values)
-        return Session(state, data=data, new=data is None, max_age=LIFETIME)
+        # Its age has been judged by our clock; aiohttp-session would ask another one.
+        return Session(state, data=data, new=data is None)
 
     async def save_session(
         self, request: web.Request, response: web.StreamResponse, session: Session

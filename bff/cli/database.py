@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 roles = typer.Typer(help="The database's roles.", no_args_is_help=True)
 migrations = typer.Typer(help="The database's schema.", no_args_is_help=True)
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError)
+# ValueError: a URL that the driver cannot read.
+UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 
 
 @roles.command("roles")

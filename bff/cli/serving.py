@@ -8,7 +8,7 @@ import typer
 import uvloop
 
 from bff import app as application
-from bff.cli.common import ConfigFile, fail, load
+from bff.cli.common import ConfigFile, fail, load, url_of
 from bff.doctor import examine
 from bff.serve import CannotListen, serve, stop_signal
 from bff.sessions.sealing import KeyRingError
@@ -35,6 +35,7 @@ def add(app: typer.Typer) -> None:
     def worker_command(config: ConfigFile = None) -> None:
         """Run onboarding jobs only, for where `bff serve` does not embed a worker."""
         settings = load(config)
+        url_of(settings.database.worker_url, "database.worker_url")
         configure_logging(settings.telemetry)
         uvloop.run(_work(settings))
 

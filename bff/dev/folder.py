@@ -56,15 +56,20 @@ def key_file(folder: Path) -> Path:
 
 
 def write_report(file: Path, report: dict[str, Any]) -> None:
-    """Write *report* for scripts, readable by the owner alone, all or nothing."""
-    draft = file.with_suffix(".new")
+    """Write *report* for scripts."""
+    write_private(file, json.dumps(report, indent=2) + "\n")
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write *text*, readable by the owner alone, all or nothing."""
+    draft = file.with_name(f"{file.name}.new")
+    draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)
-    draft.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     draft.replace(file)
 
 
 def _once(file: Path, value: str) -> str:
     if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(value, encoding="utf-8")
+        write_private(file, value)
     return file.read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from bff.dev.folder import write_private
 from bff.dev.ports import free_port
 from bff.roles import ROLES, ensure_roles
 
@@ -63,8 +64,9 @@ async def postgres(folder: Path, *, durable: bool = True) -> AsyncGenerator[Post
     Raises:
         PostgresUnavailable: when the wheel is missing or the server does not start.
     """
-    server = await asyncio.to_thread(start, folder, durable=durable)
+    starting = asyncio.ensure_future(asyncio.to_thread(start, folder, durable=durable))
     try:
+        server = await asyncio.shield(starting)
         superuser = await asyncpg.connect(server.url(SUPERUSER, "postgres"))
         try:
             await ensure_roles(superuser, server.passwords)
@@ -72,6 +74,8 @@ async def postgres(folder: Path, *, durable: bool = True) -> AsyncGenerator[Post
             await superuser.close()
         yield server
     finally:
+        # Cancelled while it starts, the server would outlive us.
+        await asyncio.wait([starting])
         await asyncio.to_thread(stop, folder)
 
 
@@ -189,11 +193,17 @@ def _system_user() -> str | None:
     try:
         pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        subprocess.run(
-            ["useradd", "--system", "--no-create-home", SYSTEM_USER],  # noqa: S607
-            check=True,
-            capture_output=True,
-        )
+        try:
+            subprocess.run(
+                ["useradd", "--system", "--no-create-home", SYSTEM_USER],  # noqa: S607
+                check=True,
+                capture_output=True,
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise PostgresUnavailable(
+                "PostgreSQL refuses to run as root, and no user could be made for it: "
+                "run as an ordinary user, or give --database URL"
+            ) from error
     return SYSTEM_USER
 
 
@@ -201,9 +211,8 @@ def _passwords(folder: Path) -> dict[str, str]:
     """Read the roles' passwords, made once; letters and digits need no quoting."""
     file = folder / "passwords"
     if not file.exists():
-        file.touch(mode=0o600)
         lines = [f"{role} {secrets.token_hex(16)}" for role in (SUPERUSER, *ROLES)]
-        file.write_text("\n".join(lines), encoding="utf-8")
+        write_private(file, "\n".join(lines))
     pairs = (line.split() for line in file.read_text(encoding="utf-8").splitlines())
     return {role: password for role, password in pairs}  # noqa: C416 - pairs are lists
 

@@ -25,7 +25,7 @@ from bff.database import connect
 from bff.dev import demo, folder
 from bff.dev.langgraph import LangGraphUnavailable, langgraph_server
 from bff.dev.ports import free_port
-from bff.dev.postgres import PostgresUnavailable, ensure_database, postgres
+from bff.dev.postgres import PostgresUnavailable, ensure_database, postgres, stop
 from bff.dev.provider import Provider, Realm, serving
 from bff.roles import APP, OWNER, ROLES, WORKER, ensure_roles
 from bff.serve import CannotListen
@@ -97,11 +97,7 @@ async def run(options: Options) -> None:
         CannotRun: with one sentence about what is in the way.
     """
     home = options.folder.resolve()
-    task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if task is not None:
-            loop.add_signal_handler(number, task.cancel)
+    _end_on_signal(asyncio.current_task())
     try:
         with folder.locked(home):
             (home / REPORT).unlink(missing_ok=True)
@@ -113,15 +109,30 @@ async def run(options: Options) -> None:
                     await asyncio.Event().wait()
                 except asyncio.CancelledError:
                     print("\nStopping …", flush=True)
+    except migrate.MigrationError as error:
+        raise CannotRun(f"{error}; or forget this data: --fresh") from error
     except (
         PostgresUnavailable,
         LangGraphUnavailable,
         CannotListen,
-        migrate.MigrationError,
         folder.FolderInUse,
         config.ConfigError,
     ) as error:
         raise CannotRun(str(error)) from error
+
+
+def _end_on_signal(task: asyncio.Task[Any] | None) -> None:
+    """Cancel *task* once: an impatient second Ctrl-C must not break the clean-up."""
+    asked = False
+
+    def end() -> None:
+        nonlocal asked
+        if task is not None and not asked:
+            asked = True
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 async def _start(options: Options, home: Path, stack: AsyncExitStack) -> None:
@@ -261,6 +272,7 @@ async def _graph(
 
 
 def _forget(home: Path) -> None:
+    stop(home / "postgres")  # left over from a run that was killed
     for path in home.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -305,5 +317,5 @@ def _welcome(options: Options, parts: Parts, seconds: float) -> None:
             roles = ", ".join(person.roles)
             print(f"  {person.email:20} {tenant}{f' ({roles})' if roles else ''}")
     print(f"\nHealth and metrics: {parts.admin_url}/readyz, /metrics")
-    print("Data stays in .bff (forget it with --fresh). Ctrl-C stops everything.",
-          flush=True)  # fmt: skip
+    print(f"Data stays in {options.folder} (forget it with --fresh). "
+          "Ctrl-C stops everything.", flush=True)  # fmt: skip

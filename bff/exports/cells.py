@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A cell beginning with one of these is read as a formula (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A cell beginning with one of these is read as a formula (OWASP, CSV injection); the
+# full-width ones are read so by spreadsheets set to Japanese.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - see above
 
 
 def safe(value: object) -> object:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -45,12 +47,13 @@ async def scores_json(request: web.Request) -> web.StreamResponse:
     limit = _limit(request)
     stream = web.StreamResponse(headers={"Content-Type": "application/json"})
     before = b"["
-    async for rows in _batches(request, limit):
-        if not stream.prepared:
-            await stream.prepare(request)
-        for found in rows:
-            await stream.write(before + json.dumps(dict(found)).encode())
-            before = b",\n"
+    async with aclosing(_batches(request, limit)) as batches:
+        async for rows in batches:
+            if not stream.prepared:
+                await stream.prepare(request)
+            for found in rows:
+                await stream.write(before + _json(found))
+                before = b",\n"
     if not stream.prepared:
         await stream.prepare(request)
     await stream.write(b"]" if before != b"[" else b"[]")
@@ -66,11 +69,12 @@ async def scores_csv(request: web.Request) -> web.StreamResponse:
             "Content-Disposition": 'attachment; filename="latest_scores.csv"',
         }
     )
-    async for rows in _batches(request, limit):
-        if not stream.prepared:
-            await stream.prepare(request)
-            await stream.write(row(COLUMNS))
-        await stream.write(b"".join(row(found.values()) for found in rows))
+    async with aclosing(_batches(request, limit)) as batches:
+        async for rows in batches:
+            if not stream.prepared:
+                await stream.prepare(request)
+                await stream.write(row(COLUMNS))
+            await stream.write(b"".join(row(_finite(found)) for found in rows))
     if not stream.prepared:
         await stream.prepare(request)
         await stream.write(row(COLUMNS))
@@ -89,8 +93,21 @@ async def _batches(
             yield rows
 
 
+def _json(found: asyncpg.Record) -> bytes:
+    return json.dumps(dict(zip(COLUMNS, _finite(found), strict=True))).encode()
+
+
+def _finite(found: asyncpg.Record) -> list[object]:
+    """Return the values, None for numbers that JSON and spreadsheets do not know."""
+    return [
+        None if isinstance(value, float) and not math.isfinite(value) else value
+        for value in found.values()
+    ]
+
+
 def _limit(request: web.Request) -> int:
     text = request.query.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+    short = len(text) <= len(str(MOST)) and text.isascii() and text.isdigit()
+    if not (short and 1 <= int(text) <= MOST):
         raise BadRequest(f"limit must be a number from 1 to {MOST}.")
     return int(text)

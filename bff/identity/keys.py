@@ -95,9 +95,9 @@ class SigningKeys:
             log.warning("the provider's keys could not be fetched")
 
     async def _load(self) -> None:
-        document = await self._fetch()
+        listed = (await self._fetch()).get("keys")
         found: dict[str, KeySet] = {}
-        for key in document.get("keys", []):
+        for key in listed if isinstance(listed, list) else ():
             if not isinstance(key, dict) or key.get("use") != "sig":
                 continue
             try:

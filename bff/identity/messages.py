@@ -89,7 +89,7 @@ def read_tokens(status: int, body: object, *, grant: str) -> Tokens:
     expires_in, id_token = body.get("expires_in"), body.get("id_token")
     if not (isinstance(access, str) and isinstance(refresh, str) and access):
         raise TokenRefused(Refusal.MISCONFIGURED, "no access or refresh token came")
-    if not isinstance(expires_in, (int, float)) or expires_in <= 0:
+    if not isinstance(expires_in, (int, float)) or not 0 < expires_in < float("inf"):
         raise TokenRefused(Refusal.MISCONFIGURED, "expires_in is missing")
     refresh_expires_in = body.get("refresh_expires_in", 0)
     if not isinstance(refresh_expires_in, (int, float)):

@@ -21,6 +21,8 @@ class State(StrEnum):
 
 
 FINISHED = (State.DONE, State.SKIPPED)
+# What may fail and still leave a workspace that can be used.
+OPTIONAL = frozenset({"seeding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ class Phase:
     detail: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the next phase may begin."""
+        failed = self.state is State.FAILED
+        return self.state in FINISHED or (failed and self.name in OPTIONAL)
 
     def as_json(self) -> dict[str, Any]:
         """Return the phase as the contract words it."""
@@ -56,16 +64,23 @@ class Progress:
 
     @property
     def status(self) -> str:
-        """Return the name of the phase at work, `ready` at the end, or `error`."""
-        if any(phase.state is State.FAILED for phase in self.phases):
-            return "error"
+        """Return the name of the phase at work, `ready` at the end, or `error`.
+
+        While the last phase still verifies, the one before it counts as at work:
+        nobody must be told `ready` of what may yet fail.
+        """
         unfinished = self.next()
-        return "ready" if unfinished is None else unfinished
+        if unfinished is None:
+            return "ready"
+        place = NAMES.index(unfinished)
+        if self.phases[place].state is State.FAILED:
+            return "error"
+        return NAMES[min(place, len(NAMES) - 2)]
 
     def next(self) -> str | None:
-        """Return the first phase that is neither done nor skipped."""
+        """Return the first phase that is neither done nor left out."""
         for phase in self.phases:
-            if phase.state not in FINISHED:
+            if not phase.is_over:
                 return phase.name
         return None
 
@@ -89,8 +104,7 @@ class Progress:
     def retry(self) -> Progress:
         """Return the next attempt, which goes on from the phase that failed."""
         phases = tuple(
-            Phase(phase.name) if phase.state not in FINISHED else phase
-            for phase in self.phases
+            phase if phase.is_over else Phase(phase.name) for phase in self.phases
         )
         return Progress(phases, self.attempt + 1)
 

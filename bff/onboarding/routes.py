@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bff.access import SESSION, find_tenant
 from bff.body import Body, read_body
-from bff.errors import NotFound, TenantMissing
+from bff.errors import NotFound, SessionEnded, TenantMissing
 from bff.onboarding.phases import document
 from bff.onboarding.store import ONBOARDING, Founder
 from bff.onboarding.watch import WATCH
@@ -91,10 +91,12 @@ async def events(request: web.Request) -> web.StreamResponse:
     ended = request.app[ENDED]
     handle = _Cut(asyncio.current_task())
     async with request.app[WATCH].watching(ticket.tenant_id) as changed:
-        found, seq = await _document(request, ticket.tenant_id)
-        await stream.prepare(request)
         ended.add(ticket.sid, handle)
         try:
+            if await ended.is_ended(ticket.sid):
+                raise SessionEnded
+            found, seq = await _document(request, ticket.tenant_id)
+            await stream.prepare(request)
             while True:
                 if str(seq) != seen:
                     seen = str(seq)

@@ -70,7 +70,8 @@ class OnboardingStore:
         """
         async with self._database.user_transaction(founder.user_id) as connection:
             await connection.execute(
-                "SELECT pg_advisory_xact_lock($1)", _lock_of(founder.user_id)
+                "SELECT pg_advisory_xact_lock($1)",
+                _lock_of("first_login", founder.user_id),
             )
             if tenant_id is None:
                 tenant_id = await connection.fetchval(
@@ -165,6 +166,10 @@ class OnboardingStore:
         most: int,
     ) -> None:
         hashed = hashlib.sha256(key.encode()).digest()
+        # Counting and adding are one act, whoever else founds from this address.
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock($1)", _lock_of(kind, key)
+        )
         done = await connection.fetchval(
             "SELECT count(*) FROM attempts WHERE kind = $1 AND key = $2 "
             "AND at > now() - interval '1 day'",
@@ -253,8 +258,8 @@ async def _enqueue(
     )
 
 
-def _lock_of(user_id: str) -> int:
-    digest = hashlib.sha256(b"first_login " + user_id.encode()).digest()
+def _lock_of(kind: str, key: str) -> int:
+    digest = hashlib.sha256(f"{kind} {key}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 

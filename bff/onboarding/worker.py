@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 from pgqueuer import PgQueuer
+from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job  # noqa: TC002 - PgQueuer looks at the annotation
 
 from bff.onboarding.phases import State
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NO_ODOO = "Odoo is not configured"
+LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,16 @@ async def queue(url: str, runner: Runner) -> AsyncGenerator[PgQueuer]:
 
         @jobs.entrypoint(JOB)
         async def onboard(job: Job) -> None:
-            await runner.run(int(job.payload or b""))
+            try:
+                await runner.run(int(job.payload or b""))
+            except Exception as error:
+                # Phases fail inside; this is the row that could not be written. A
+                # dropped job would leave it half-way for ever.
+                pause = min(LONGEST_PAUSE, 2.0 ** min(job.attempts, 10))
+                log.warning(
+                    "a job could not be done, again in %g s", pause, exc_info=error
+                )
+                raise RetryRequested(timedelta(seconds=pause)) from error
 
         yield jobs
     finally:

@@ -70,12 +70,14 @@ def _read(path: Path) -> File:
 
 def _answer(request: web.Request, found: File) -> web.Response:
     matches = request.if_none_match or ()
-    if any(tag.value in (found.etag, "*") for tag in matches):
-        answer = web.Response(status=304)
-    else:
-        answer = web.Response(body=found.body, content_type=found.content_type)
-        if found.content_type.startswith("text/"):
-            answer.charset = "utf-8"
+    known = any(tag.value in (found.etag, "*") for tag in matches)
+    # The type stands on a 304 too: browsers take it over for what they have stored.
+    answer = web.Response(
+        status=304 if known else 200,
+        body=None if known else found.body,
+        content_type=found.content_type,
+        charset="utf-8" if found.content_type.startswith("text/") else None,
+    )
     answer.etag = ETag(found.etag)
     # Revalidated each time: a new release must not meet an old page's module.
     answer.headers["Cache-Control"] = "no-cache"

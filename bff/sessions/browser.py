@@ -23,14 +23,23 @@ COOKIES = web.AppKey("cookies", Cookies)
 CHANGES = web.RequestKey("cookie_changes", list[str])
 
 
+def written(request: web.Request, pair: Pair) -> list[str]:
+    """Return the Set-Cookie values that bring the browser of *request* to *pair*.
+
+    Raises:
+        CookieTooLarge: when they do not fit.
+    """
+    now = request.app[CLOCK]()
+    return request.app[COOKIES].set_headers(pair, request.cookies, now)
+
+
 def keep(request: web.Request, pair: Pair) -> None:
     """Let the answer to *request* set the cookies of *pair*.
 
     Raises:
         CookieTooLarge: when they do not fit.
     """
-    now = request.app[CLOCK]()
-    request[CHANGES] = request.app[COOKIES].set_headers(pair, request.cookies, now)
+    request[CHANGES] = written(request, pair)
 
 
 def forget(request: web.Request) -> None:

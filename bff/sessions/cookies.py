@@ -142,8 +142,9 @@ class Cookies:
         if not first or first[0] not in "1234":
             return None
         names = part_names(base)[1 : int(first[0])]
-        parts = [first[1:], *(jar.get(name, "") for name in names)]
-        text = "".join(parts)
+        if not all(jar.get(name) for name in names):
+            return None
+        text = first[1:] + "".join(jar[name] for name in names)
         if len(text) > TOTAL_BYTES:
             return None
         try:

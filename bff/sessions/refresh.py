@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
+from bff.database import DatabaseUnavailable
 from bff.identity.keys import SignatureRefused
 from bff.identity.messages import (
     ClaimsRefused,
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 0.5
+# Once the provider has answered, its tokens are the only ones that count: a database
+# that has just lost a connection is asked again.
+INSIST = (0.1, 0.5, 2.0)
 Resolve = Callable[[Person, "Row"], "Awaitable[tuple[int | None, tuple[str, ...]]]"]
+
+
+T = TypeVar("T")
 
 
 class RefreshRefused(Exception):
@@ -62,6 +69,8 @@ class Refresher:
         self._resolve = resolve
         self._clock = clock
         self._patience = provider.auth.timeout + 10
+        # Discovery, the grant and the keys, each within its own limit.
+        self._lease = 3 * provider.auth.timeout + 5
         self._flights: dict[tuple[UUID, int], asyncio.Task[Pair]] = {}
 
     async def next(self, access: AccessTicket, refresh: RefreshTicket) -> Pair:
@@ -91,10 +100,13 @@ class Refresher:
         wait = FIRST_WAIT
         while True:
             user, sid, gen = access.user_id, refresh.sid, refresh.gen
-            row = await self._store.lease(user, sid, gen, owner)
-            if row is not None:
-                return await self._ask(access, refresh, row, owner)
-            successor = self._judge(await self._store.look(user, sid), gen)
+            try:
+                row = await self._store.lease(user, sid, gen, owner, self._lease)
+                if row is not None:
+                    return await self._ask(access, refresh, row, owner)
+                successor = self._judge(await self._store.look(user, sid), gen)
+            except DatabaseUnavailable as error:
+                raise RefreshUnavailable from error
             if successor is not None:
                 return successor
             if self._clock() > give_up:
@@ -130,7 +142,9 @@ class Refresher:
             log.warning("a refreshed token was refused: %s", error)
             await self._store.end(access.user_id, refresh.sid, "foreign_token")
             raise RefreshRefused from error
-        if not await self._store.publish(access.user_id, owner, pair):
+        if not await _insisted(
+            lambda: self._store.publish(access.user_id, owner, pair)
+        ):
             row_now = await self._store.look(access.user_id, refresh.sid)
             successor = self._judge(row_now, refresh.gen)
             if successor is None:
@@ -145,7 +159,7 @@ class Refresher:
         person = await self._provider.verify_access(tokens.access_token)
         if person.user_id != access.user_id:
             raise ClaimsRefused("sub")
-        tenant_id, roles = await self._resolve(person, row)
+        tenant_id, roles = await _insisted(lambda: self._resolve(person, row))
         return new_pair(
             sid=refresh.sid,
             gen=refresh.gen + 1,
@@ -165,3 +179,13 @@ class Refresher:
             return successor
         await self._store.end(access.user_id, refresh.sid, "refresh_refused")
         raise RefreshRefused
+
+
+async def _insisted(act: Callable[[], Awaitable[T]]) -> T:
+    """Return what *act* returns, trying again while the database is away."""
+    for pause in INSIST:
+        try:
+            return await act()
+        except DatabaseUnavailable:
+            await asyncio.sleep(pause)
+    return await act()

@@ -14,6 +14,7 @@ from uuid import UUID
 from aiohttp import web
 
 from bff.database import DatabaseUnavailable
+from bff.sessions.session import LONGEST_ACCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 CHANNEL = "session_ended"
 # Longer than any access token lives, so that what is forgotten has expired anyway.
-REMEMBER = 3600.0
+REMEMBER = LONGEST_ACCESS + 300.0
 ASK_AGAIN = 1.0
 CLEAN_AT = 10_000
 
@@ -61,6 +62,9 @@ class EndedSessions:
         now = self._clock()
         if now - self._asked.get(sid, float("-inf")) < ASK_AGAIN:
             return False
+        # Noted before: a database that hangs is not asked by every request either.
+        self._asked[sid] = now
+        self._tidy()
         try:
             async with self._database.shared_transaction() as connection:
                 found = await connection.fetchval(
@@ -68,7 +72,6 @@ class EndedSessions:
                 )
         except DatabaseUnavailable:
             return False
-        self._asked[sid] = now
         if found:
             self.end(sid)
         return bool(found)
@@ -107,6 +110,9 @@ class EndedSessions:
     def _heard(self, payload: str) -> None:
         with suppress(ValueError):
             self.end(UUID(payload))
+        self._tidy()
+
+    def _tidy(self) -> None:
         if len(self._ended) + len(self._asked) > CLEAN_AT:
             self.forget_old()
 

@@ -8,7 +8,6 @@ sealed as one cookie never opens as another.
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 VERSION = b"v1"
 MAX_KEY_ID = 255  # it travels as one byte
+MAX_DIGITS = 3
 
 
 class Unopenable(Exception):
@@ -105,9 +105,12 @@ def parse_keys(text: str) -> list[tuple[int, bytes]]:
         label, _, encoded = entry.partition(":")
         try:
             key = base64.b64decode(encoded.strip(), altchars=b"-_", validate=True)
-        except binascii.Error as error:
-            raise KeyRingError(f"key {place}: not base64") from error
-        if not label.strip().isdigit() or not 1 <= int(label) <= MAX_KEY_ID:
+        except ValueError:
+            # Not "from": base64's own words may repeat what it stumbled over.
+            raise KeyRingError(f"key {place}: not base64") from None
+        number = label.strip()
+        is_id = number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS
+        if not is_id or not 1 <= int(number) <= MAX_KEY_ID:
             raise KeyRingError(f"key {place}: the id must be a number from 1 to 255")
         if len(key) != KEY_BYTES:
             raise KeyRingError(f"key {place}: must be {KEY_BYTES} bytes of base64")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # A token is renewed within this many seconds of its end, or the last fifth of its life.
 REFRESH_SECONDS = 30.0
 REFRESH_SHARE = 0.2
+# No access token is used longer, whatever the provider grants: ended sessions are
+# remembered for this long.
+LONGEST_ACCESS = 3600.0
 
 
 class DamagedTicket(ValueError):
@@ -116,7 +119,7 @@ def new_pair(
         roles=roles,
         access_token=tokens.access_token,
         access_from=now,
-        access_exp=min(now + tokens.expires_in, session_exp),
+        access_exp=min(now + min(tokens.expires_in, LONGEST_ACCESS), session_exp),
         session_exp=session_exp,
     )
     refresh = RefreshTicket(

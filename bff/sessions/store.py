@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bff.sessions.sealing import KeyRing, Unopenable
-from bff.sessions.session import Pair
+from bff.sessions.session import DamagedTicket, Pair
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from bff.identity.messages import Person
 
 PURPOSE = "successor"
-# A lease outlives the provider's time-out, so that no two ask at once.
-LEASE_SECONDS = 20.0
+MAX_DEVICE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class SessionStore:
                 pair.access.tenant_id,
                 tenant_chosen,
                 person.provider_sid,
-                device[:200],
+                _storable(device)[:MAX_DEVICE],
                 pair.access.gen,
                 datetime.fromtimestamp(pair.access.session_exp, UTC),
             )
@@ -77,8 +76,13 @@ class SessionStore:
             )
         return None if found is None else self._row(sid, found)
 
-    async def lease(self, user_id: str, sid: UUID, gen: int, owner: UUID) -> Row | None:
-        """Become the one who asks for the generation after *gen*; None if not."""
+    async def lease(
+        self, user_id: str, sid: UUID, gen: int, owner: UUID, seconds: float
+    ) -> Row | None:
+        """Become the one who asks for the generation after *gen*; None if not.
+
+        After *seconds* anybody may take the lease over: it must outlive the asking.
+        """
         async with self._database.user_transaction(user_id) as connection:
             found = await connection.fetchrow(
                 "UPDATE auth_session SET refreshing_by = $3, "
@@ -91,7 +95,7 @@ class SessionStore:
                 sid,
                 gen,
                 owner,
-                LEASE_SECONDS,
+                seconds,
             )
         return None if found is None else self._row(sid, found)
 
@@ -160,8 +164,8 @@ class SessionStore:
                 successor = Pair.load(
                     self._ring.open(PURPOSE, sid.hex, found["successor"])
                 )
-            except Unopenable:
-                # Sealed under a key that has been retired since: as good as none.
+            except (Unopenable, DamagedTicket, KeyError):
+                # Of a key retired since, or of another release: as good as none.
                 successor = None
         return Row(
             gen=found["gen"],
@@ -170,6 +174,11 @@ class SessionStore:
             tenant_chosen=found["tenant_chosen"],
             successor=successor,
         )
+
+
+def _storable(text: str) -> str:
+    """Return *text* as PostgreSQL takes it: browsers send what they like."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 async def _end(

@@ -86,20 +86,23 @@ class Answer:
         assert found, self.text
         return html.unescape(found[1])
 
+    def asks_for(self, name: str) -> bool:
+        """Tell whether the page's form has a field of this name."""
+        return f'name="{name}"' in self.text
+
     @property
     def refusal(self) -> tuple[int, str, str | None]:
         return self.status, self.json["error"], self.json.get("error_description")
 
 
 @dataclass(kw_only=True)
-class World:
-    """A running provider, its clock, one browser and the client's credentials."""
+class Caller:
+    """A client of some provider, with its credentials and one browser."""
 
-    provider: Provider
-    clock: Clock
     issuer: str
     http: aiohttp.ClientSession
     logout_tokens: list[tuple[str, str]]
+    client: str = "app"
 
     @property
     def oidc(self) -> str:
@@ -119,11 +122,12 @@ class World:
                 status=answer.status, headers=headers, text=await answer.text()
             )
 
-    async def post(self, path: str, client: str = "app", **form: str) -> Answer:
+    async def post(self, path: str, client: str = "", **form: str) -> Answer:
+        client = client or self.client
         proof = {"client_id": client, "client_secret": f"{client}-secret"}
         return await self.ask("POST", f"{self.oidc}/{path}", data={**proof, **form})
 
-    async def token(self, grant_type: str, client: str = "app", **form: str) -> Answer:
+    async def token(self, grant_type: str, client: str = "", **form: str) -> Answer:
         return await self.post("token", client, grant_type=grant_type, **form)
 
     async def password(
@@ -131,12 +135,12 @@ class World:
     ) -> Answer:
         return await self.token("password", username=email, password=password, **form)
 
-    async def refresh(self, token: str, client: str = "app") -> Answer:
+    async def refresh(self, token: str, client: str = "") -> Answer:
         return await self.token("refresh_token", client, refresh_token=token)
 
-    async def authorize(self, client: str = "app", **changes: str | None) -> Answer:
+    async def authorize(self, client: str = "", **changes: str | None) -> Answer:
         asked: dict[str, str | None] = {
-            "client_id": client,
+            "client_id": client or self.client,
             "response_type": "code",
             "redirect_uri": CALLBACK,
             "scope": "openid",
@@ -150,20 +154,39 @@ class World:
         return await self.ask("GET", f"{self.oidc}/auth", params=params)
 
     async def sign_in(
-        self, email: str = "alice@acme.test", client: str = "app", **changes: str
+        self, email: str = "alice@acme.test", client: str = "", **changes: str
     ) -> Answer:
         """Fill in the form; the answer is the redirect back."""
         page = await self.authorize(client, **changes)
-        form = {"username": email, "password": PASSWORD}
-        return await self.ask("POST", page.action, data=form)
+        return await self.fill_in(page, username=email, password=PASSWORD)
+
+    async def fill_in(self, page: Answer, **fields: str) -> Answer:
+        """Post the page's form, and those that follow, with the fields they have."""
+        left = dict(fields)
+        while page.status == 200:
+            known = {name: left.pop(name) for name in fields if page.asks_for(name)}
+            page = await self.ask("POST", page.action, data=known)
+            if page.status == 302 and page.headers["Location"].startswith(self.issuer):
+                page = await self.ask("GET", page.headers["Location"])
+            if not any(map(page.asks_for, left)):
+                break
+        return page
 
     async def exchange(
-        self, code: str, client: str = "app", **changes: str | None
+        self, code: str, client: str = "", **changes: str | None
     ) -> Answer:
         form = {"code": code, "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
         merged = {**form, **changes}
         kept = {name: value for name, value in merged.items() if value is not None}
         return await self.token("authorization_code", client, **kept)
+
+
+@dataclass(kw_only=True)
+class World(Caller):
+    """A running provider of ours, its clock, and a client of it."""
+
+    provider: Provider
+    clock: Clock
 
     def reasons(self, kind: str) -> list[str | None]:
         return [one.error for one in self.provider.events if one.type == kind]

@@ -54,14 +54,13 @@ async def test_id_token_comes_only_with_openid(world: World) -> None:
 async def test_access_token_says_what_keycloaks_says(world: World) -> None:
     said = claims((await world.password()).json["access_token"])
 
-    jti = said.pop("jti")
-    assert jti
+    assert said.pop("jti").startswith("onrtro:")
     assert len(said["sid"]) == 24
     assert said == {
         "exp": 1_700_000_300,
         "iat": 1_700_000_000,
         "iss": world.issuer,
-        "aud": ["nexius-api", "account"],
+        "aud": "nexius-api",
         "sub": world.provider.people[0].sub,
         "typ": "Bearer",
         "azp": "app",
@@ -203,11 +202,7 @@ async def test_lockout_is_invisible_and_passes() -> None:
         ),
         (
             {"grant_type": "password", "username": "a", "scope": "offline_access"},
-            (
-                400,
-                "not_allowed",
-                "Offline tokens not allowed for the user or client",
-            ),
+            (400, "invalid_scope", "Invalid scopes: offline_access"),
         ),
         (
             {"grant_type": "password", "client_secret": "wrong"},
@@ -300,7 +295,7 @@ async def test_service_account_gets_a_token_and_no_session(world: World) -> None
     assert "refresh_token" not in answer.json
     assert "session_state" not in answer.json
     said = claims(answer.json["access_token"])
-    assert said["preferred_username"] == "service-account-provisioner"
+    assert (said["azp"], said["scope"]) == ("provisioner", "")
     assert said["resource_access"] == {"realm-management": {"roles": ["manage-users"]}}
 
 
@@ -400,7 +395,7 @@ async def _made_stale(world: World, tokens: dict[str, Any]) -> None:
     [
         (_logged_out, "Session not active"),
         (_disabled, "User disabled"),
-        (_revoked, "Session doesn't have required client"),
+        (_revoked, "Session not active"),
         (_made_stale, "Stale token"),
     ],
 )
@@ -450,15 +445,15 @@ async def test_userinfo_describes_and_refuses(world: World) -> None:
     assert (await world.ask("GET", url)).status == 401
     plain = (await world.password()).json["access_token"]
     narrow = await world.ask("GET", url, headers={"Authorization": f"Bearer {plain}"})
-    assert narrow.refusal == (403, "insufficient_scope", "Missing openid scope")
+    assert (narrow.status, narrow.text) == (403, "")
+    assert 'error="insufficient_scope"' in narrow.headers["WWW-Authenticate"]
     await world.post("logout", refresh_token=tokens["refresh_token"])
     ended = await world.ask("GET", url, headers=bearer)
     assert ended.status == 401
     assert 'error="invalid_token"' in ended.headers["WWW-Authenticate"]
     world.clock.time += 300
-    assert (await world.ask("GET", url, headers=bearer)).refusal[2] == (
-        "Token verification failed"
-    )
+    late = await world.ask("GET", url, headers=bearer)
+    assert "Token verification failed" in late.headers["WWW-Authenticate"]
 
 
 async def test_userinfo_refuses_a_disabled_person(world: World) -> None:
@@ -467,7 +462,8 @@ async def test_userinfo_refuses_a_disabled_person(world: World) -> None:
 
     headers = {"Authorization": f"Bearer {token}"}
     answer = await world.ask("GET", f"{world.oidc}/userinfo", headers=headers)
-    assert answer.refusal == (401, "invalid_token", "User disabled")
+    assert answer.status == 401
+    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
 async def test_revoke_answers_as_keycloak_does(world: World) -> None:
@@ -489,6 +485,10 @@ async def test_revoke_answers_as_keycloak_does(world: World) -> None:
     assert (await world.refresh(tokens["refresh_token"])).status == 200
     revoked = await world.post("revoke", token=tokens["refresh_token"])
     assert (revoked.status, revoked.text) == (200, "")
+    again = await world.post("revoke", token=tokens["refresh_token"])
+    assert again.json["error"] == "invalid_token"
+    of_id = await world.post("revoke", token=tokens["id_token"])
+    assert of_id.refusal[1] == "unsupported_token_type"
     assert world.logout_tokens == []
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bff.dev.provider.accounts import Account
     from bff.dev.provider.state import State
 
-_ACTIONS = frozenset(
+ACTIONS = frozenset(
     {
         "CONFIGURE_TOTP",
         "TERMS_AND_CONDITIONS",
@@ -61,24 +61,35 @@ async def json_object(request: web.Request) -> dict[str, Any]:
     """Read the body as a JSON object."""
     body = await json_body(request)
     if not isinstance(body, dict):
-        problem = {"error": "invalid_request", "error_description": "Not an object"}
-        raise AdminRefusal(400, problem)
+        raise unreadable()
     return body
+
+
+def unreadable() -> AdminRefusal:
+    """Build the refusal of JSON that is not of the form expected."""
+    body = {"error": "unknown_error", "error_description": "Cannot parse the JSON"}
+    return AdminRefusal(400, body)
 
 
 def known_actions(listed: Any) -> tuple[str, ...]:  # noqa: ANN401 -- JSON is what it is
     """Return what a body lists, if it is required actions and nothing else."""
-    if isinstance(listed, list) and all(
-        isinstance(one, str) and one in _ACTIONS for one in listed
-    ):
-        return tuple(listed)
-    raise AdminRefusal(400, {"errorMessage": "Provided invalid required actions"})
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise unreadable()
+    if not ACTIONS.issuperset(listed):
+        raise AdminRefusal(400, {"errorMessage": "Provided invalid required actions"})
+    return tuple(listed)
 
 
 async def forbidden(request: web.Request) -> web.Response:
     """Refuse what `manage-users` does not include."""
     _caller_roles(request.app[STATE], request)
     raise AdminRefusal(403, {"error": "HTTP 403 Forbidden"})
+
+
+async def describe(request: web.Request) -> web.Response:
+    """Say the little about the realm that `manage-users` may know."""
+    state = allowed(request)
+    return web.json_response({"realm": state.realm.name})
 
 
 async def end_sessions(request: web.Request) -> web.Response:
@@ -93,7 +104,8 @@ async def end_session(request: web.Request) -> web.Response:
     state = allowed(request)
     session = state.sessions.live(request.match_info["sid"], state.clock())
     if session is None:
-        raise AdminRefusal(404, {"error": "Session not found"})
+        # The third s is Keycloak's.
+        raise AdminRefusal(404, {"error": "Sesssion not found"})
     await state.end(session)
     return web.Response(status=204)
 

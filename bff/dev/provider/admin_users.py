@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from bff.dev.provider import credentials
-from bff.dev.provider.admin import account_of, allowed, json_object, known_actions
+from bff.dev.provider.admin import ACTIONS, account_of, allowed, json_object, unreadable
 from bff.dev.provider.errors import AdminRefusal
 from bff.dev.provider.model import Person
 from bff.dev.provider.registration import is_email
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bff.dev.provider.state import State
 
 _TENANT = re.compile(r"[0-9]{1,18}")
+_KEY = "tenant_id"
 _PAGE = 100
 
 
@@ -41,10 +42,9 @@ async def create(request: web.Request) -> web.Response:
         raise AdminRefusal(400, {"errorMessage": "User name is missing"})
     _check_email(email)
     if state.accounts.find(email):
-        # The address is the user name, and the name is checked first.
-        raise AdminRefusal(409, {"errorMessage": "User exists with same username"})
+        raise AdminRefusal(409, {"errorMessage": "User exists with same email"})
     password, is_temporary = _password(state, body, email)
-    actions = known_actions(body.get("requiredActions") or [])
+    actions = _actions(body, ())
     if is_temporary and "UPDATE_PASSWORD" not in actions:
         actions = (*actions, "UPDATE_PASSWORD")
     person = Person(
@@ -69,7 +69,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def update(request: web.Request) -> web.Response:
-    """Replace a user's profile: what the body leaves out of it is gone."""
+    """Change a user; with attributes in the body, what it leaves out is gone."""
     state = allowed(request)
     account = account_of(state, request)
     body = await json_object(request)
@@ -79,17 +79,16 @@ async def update(request: web.Request) -> web.Response:
     other = state.accounts.find(email)
     if other is not None and other is not account:
         raise AdminRefusal(409, {"errorMessage": "User exists with same email"})
+    kept = person if body.get("attributes") is None else None
     state.accounts.change(
         account,
         email=email.lower(),
-        first_name=_text(body, "firstName"),
-        last_name=_text(body, "lastName"),
-        tenant_id=_tenant(body),
+        first_name=_text(body, "firstName") or (kept.first_name if kept else ""),
+        last_name=_text(body, "lastName") or (kept.last_name if kept else ""),
+        tenant_id=kept.tenant_id if kept else _tenant(body),
         enabled=bool(body.get("enabled", person.enabled)),
         email_verified=bool(body.get("emailVerified", person.email_verified)),
-        required_actions=known_actions(
-            body.get("requiredActions", list(person.required_actions))
-        ),
+        required_actions=_actions(body, person.required_actions),
     )
     return web.Response(status=204)
 
@@ -113,11 +112,11 @@ def _shown(account: Account) -> dict[str, Any]:
     person = account.person
     tenant = person.tenant_id
     attributes = {} if tenant is None else {"attributes": {"tenant_id": [str(tenant)]}}
+    names = {"firstName": person.first_name, "lastName": person.last_name}
     return {
         "id": account.id,
         "username": person.email.lower(),
-        "firstName": person.first_name,
-        "lastName": person.last_name,
+        **{key: name for key, name in names.items() if name},
         "email": person.email,
         "emailVerified": person.email_verified,
         **attributes,
@@ -127,13 +126,12 @@ def _shown(account: Account) -> dict[str, Any]:
         "disableableCredentialTypes": [],
         "requiredActions": list(person.required_actions),
         "notBefore": 0,
+        "access": {"manage": True},
     }
 
 
 def _password(state: State, body: dict[str, Any], email: str) -> tuple[str, bool]:
-    listed = body.get("credentials")
-    given = listed if isinstance(listed, list) else []
-    given = [one for one in given if isinstance(one, dict)]
+    given = [one for one in _list(body, "credentials") if isinstance(one, dict)]
     found = next(
         (one for one in given if one.get("type", "password") == "password"), None
     )
@@ -141,22 +139,41 @@ def _password(state: State, body: dict[str, Any], email: str) -> tuple[str, bool
         # Without one nobody gets in: no form accepts an empty password.
         return "", False
     password = _text(found, "value")
-    if credentials.broken_policy(password, email, state.realm):
-        raise AdminRefusal(400, {"errorMessage": "Password policy not met"})
+    broken = credentials.broken_policy(password, email, state.realm)
+    if broken:
+        key, sentence = broken
+        raise AdminRefusal(400, {"error": key, "error_description": sentence})
     return password, bool(found.get("temporary", False))
 
 
 def _tenant(body: dict[str, Any]) -> int | None:
     # Attributes nobody declared are dropped in silence, like Keycloak does.
     attributes = body.get("attributes") or {}
-    values = attributes.get("tenant_id") if isinstance(attributes, dict) else None
+    values = attributes.get(_KEY) if isinstance(attributes, dict) else None
     value = values[0] if isinstance(values, list) and values else values
     if not value:
         return None
     if _TENANT.fullmatch(str(value)) is None:
-        problem = {"field": "tenant_id", "errorMessage": "tenant_id must be a number"}
+        problem = {"field": _KEY, "errorMessage": "tenant_id must be a number"}
         raise AdminRefusal(400, problem)
     return int(value)
+
+
+def _actions(body: dict[str, Any], otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    # Only mails refuse an action that nobody knows; here it is dropped in silence.
+    if body.get("requiredActions") is None:
+        return otherwise
+    listed = _list(body, "requiredActions")
+    if not all(isinstance(one, str) for one in listed):
+        raise unreadable()
+    return tuple(one for one in listed if one in ACTIONS)
+
+
+def _list(body: dict[str, Any], name: str) -> list[Any]:
+    listed = body.get(name)
+    if listed is not None and not isinstance(listed, list):
+        raise unreadable()
+    return listed or []
 
 
 def _check_email(email: str) -> None:

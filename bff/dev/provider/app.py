@@ -65,7 +65,7 @@ ROUTES = (
     web.get(f"{_ACTIONS}/registration", registration.show),
     web.post(f"{_ACTIONS}/registration", registration.register),
     web.post(f"{_ACTIONS}/required-action", required_actions.perform),
-    web.get(_ADMIN, admin.forbidden),
+    web.get(_ADMIN, admin.describe),
     web.get(f"{_ADMIN}/clients", admin.forbidden),
     web.delete(f"{_ADMIN}/sessions/{{sid}}", admin.end_session),
     web.get(f"{_ADMIN}/users", admin_users.search),
@@ -148,10 +148,10 @@ def _check_realm(state: State, request: web.Request) -> None:
 def _refused(state: State, request: web.Request, refusal: Refused) -> web.Response:
     match refusal:
         case OAuthRefusal():
-            headers = dict(token_endpoint.NO_STORE)
+            headers, status = dict(token_endpoint.NO_STORE), refusal.status
             if request.path.endswith("/userinfo"):
                 headers["WWW-Authenticate"] = _challenge(state, refusal)
-            status = refusal.status
+                return web.Response(status=status, headers=headers)
             return web.json_response(refusal.body, status=status, headers=headers)
         case AdminRefusal():
             return web.json_response(refusal.body, status=refusal.status)
@@ -164,6 +164,8 @@ def _refused(state: State, request: web.Request, refusal: Refused) -> web.Respon
 
 
 def _challenge(state: State, refusal: OAuthRefusal) -> str:
+    if refusal.error == "invalid_request":  # no token at all
+        return f'Bearer realm="{state.realm.name}"'
     return (
         f'Bearer realm="{state.realm.name}", error="{refusal.error}",'
         f' error_description="{refusal.description}"'

@@ -44,7 +44,7 @@ class AuthorizationRequest:
 def read(asked: Form, clients: Mapping[str, Client]) -> AuthorizationRequest:
     """Check a request: without a trusted redirect URI the refusal is a page."""
     if not asked.get("client_id"):
-        raise PageRefusal("Missing parameters: client_id")
+        raise PageRefusal("Invalid Request")
     client = clients.get(asked["client_id"])
     if client is None:
         raise PageRefusal("Client not found.")

@@ -37,6 +37,5 @@ def person_claims(state: State, token: str | None) -> dict[str, Any]:
         raise OAuthRefusal("invalid_token", "Token verification failed", status=401)
     session = state.sessions.live(claims.get("sid", ""), state.clock())
     if session is None or claims["azp"] not in session.clients:
-        sentence = "User session not found or doesn't have client attached on it"
-        raise OAuthRefusal("invalid_token", sentence, status=401)
+        raise OAuthRefusal("invalid_token", "user_session_not_found", status=401)
     return claims

@@ -19,6 +19,8 @@ Claims = dict[str, Any]
 
 # A logout token is good for two minutes.
 _LOGOUT_TTL = 120
+# What a refresh token says of its scope besides what the access token shows.
+_SILENT = ("acr", "roles", "basic")
 _BACKCHANNEL_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
@@ -32,6 +34,8 @@ class Occasion:
     session: SsoSession
     scope: str
     now: int
+    # What Keycloak puts before an access token's id: the grant it came from.
+    kind: str = "onrtro"
     acr: str = "1"
     nonce: str | None = None
 
@@ -56,9 +60,9 @@ def access(occasion: Occasion) -> Claims:
         "exp": occasion.access_expires,
         "iat": occasion.now,
         **_auth_time(occasion.session),
-        "jti": str(uuid.uuid4()),
+        "jti": f"{occasion.kind}:{uuid.uuid4()}",
         "iss": occasion.session.issuer,
-        "aud": [occasion.realm.audience, "account"],
+        "aud": occasion.realm.audience,
         "sub": occasion.account.id,
         "typ": "Bearer",
         "azp": occasion.client.client_id,
@@ -92,8 +96,8 @@ def identity(occasion: Occasion, access_token: str) -> Claims:
     }
 
 
-def refresh(occasion: Occasion, chain: str) -> Claims:
-    """Build the refresh token; *chain* ties it to its sign-in."""
+def refresh(occasion: Occasion, chain: str | None) -> Claims:
+    """Build the refresh token; *chain* ties it to its sign-in under rotation."""
     return {
         "exp": occasion.refresh_expires,
         "iat": occasion.now,
@@ -104,29 +108,26 @@ def refresh(occasion: Occasion, chain: str) -> Claims:
         "typ": "Refresh",
         "azp": occasion.client.client_id,
         "sid": occasion.session.id,
-        "scope": occasion.scope,
-        "reuse_id": chain,
+        "scope": " ".join((occasion.scope, *_SILENT)),
+        "aud_x": occasion.realm.audience,
+        "prov": "default",
+        **({} if chain is None else {"reuse_id": chain}),
     }
 
 
-def service(realm: Realm, client: Client, issuer: str, scope: str, now: int) -> Claims:
+def service(realm: Realm, client: Client, issuer: str, now: int) -> Claims:
     """Build the access token of a client acting for itself."""
-    name = f"service-account-{client.client_id}"
     return {
         "exp": now + realm.access_ttl,
         "iat": now,
-        "jti": str(uuid.uuid4()),
+        "jti": f"trrtcc:{uuid.uuid4()}",
         "iss": issuer,
-        "aud": ["realm-management", "account"],
-        "sub": stable_id(name),
+        "aud": "realm-management",
+        "sub": stable_id(f"service-account-{client.client_id}"),
         "typ": "Bearer",
         "azp": client.client_id,
-        "acr": "1",
         "resource_access": {"realm-management": {"roles": ["manage-users"]}},
-        "scope": scope,
-        "email_verified": False,
-        "preferred_username": name,
-        "client_id": client.client_id,
+        "scope": "",
     }
 
 

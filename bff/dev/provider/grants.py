@@ -101,7 +101,8 @@ def authorization_code(call: Call) -> Answer:
         sentence = "Incorrect redirect_uri"
         raise OAuthRefusal("invalid_grant", sentence, reason="invalid_code")
     if call.client.client_id != grant.client_id:
-        raise OAuthRefusal("invalid_grant", "Auth error", reason="invalid_code")
+        sentence = "Auth error: Found different client_id in clientSession"
+        raise OAuthRefusal("invalid_grant", sentence, reason="invalid_code")
     pkce.check(form.get("code_verifier"), grant.challenge)
     return issuance.tokens(state, occasion)
 
@@ -119,8 +120,8 @@ def client_credentials(call: Call) -> Answer:
     if not call.client.service_account:
         sentence = "Client not enabled to retrieve service account"
         raise OAuthRefusal("unauthorized_client", sentence, status=401)
-    scope = issuance.granted_scope(call.form.get("scope"))
-    return issuance.service_token(call.state, call.client, call.issuer, scope)
+    issuance.granted_scope(call.form.get("scope"))
+    return issuance.service_token(call.state, call.client, call.issuer)
 
 
 def _signed_in(call: Call, grant: CodeGrant) -> Occasion:
@@ -141,6 +142,7 @@ def _signed_in(call: Call, grant: CodeGrant) -> Occasion:
         session=session,
         scope=grant.scope,
         now=state.now(),
+        kind="onrtac",
         acr=grant.acr,
         nonce=grant.nonce,
     )

@@ -23,9 +23,6 @@ _SILENT = frozenset({"basic", "roles", "acr", "organization"})
 def granted_scope(requested: str | None) -> str:
     """Turn the requested scope into the granted one."""
     asked = set((requested or "").split())
-    if "offline_access" in asked:
-        sentence = "Offline tokens not allowed for the user or client"
-        raise OAuthRefusal("not_allowed", sentence)
     if asked - _SILENT - {"openid", *_ALWAYS}:
         raise OAuthRefusal("invalid_scope", f"Invalid scopes: {requested}")
     return " ".join((*(("openid",) if "openid" in asked else ()), *_ALWAYS))
@@ -36,9 +33,10 @@ def tokens(
 ) -> dict[str, Any]:
     """Issue tokens to a client that has joined the session."""
     access_token = state.keys.sign(claims.access(occasion))
-    chain = chain or str(uuid.uuid4())
-    refresh = claims.refresh(occasion, chain)
     if occasion.realm.rotate:
+        chain = chain or str(uuid.uuid4())
+    refresh = claims.refresh(occasion, chain)
+    if chain is not None and occasion.realm.rotate:
         joined = occasion.session.clients[occasion.client.client_id]
         link = joined.chains.setdefault(chain, Chain(current=refresh["jti"]))
         link.current = refresh["jti"]
@@ -59,17 +57,15 @@ def tokens(
     }
 
 
-def service_token(
-    state: State, client: Client, issuer: str, scope: str
-) -> dict[str, Any]:
+def service_token(state: State, client: Client, issuer: str) -> dict[str, Any]:
     """Issue a token to a client acting for itself: no session, no refresh."""
     realm = state.realm
-    content = claims.service(realm, client, issuer, scope, state.now())
+    content = claims.service(realm, client, issuer, state.now())
     return {
         "access_token": state.keys.sign(content),
         "expires_in": realm.access_ttl,
         "refresh_expires_in": 0,
         "token_type": "Bearer",
         "not-before-policy": state.not_before,
-        "scope": scope,
+        "scope": "",
     }

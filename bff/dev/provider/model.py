@@ -74,8 +74,6 @@ class Realm:
     wait_increment: int = 60
     max_failure_wait: int = 900
     password_length: int = 12
-    # Whether POST logout also notifies the client that asked for it.
-    backchannel_to_caller: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

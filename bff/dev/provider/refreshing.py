@@ -39,10 +39,11 @@ def refreshed(state: State, client: Client, token: str) -> dict[str, Any]:
         account=account,
         client=client,
         session=session,
-        scope=claims["scope"],
+        scope=issuance.granted_scope(claims["scope"]),
         now=now,
+        kind="onrtrt",
     )
-    return issuance.tokens(state, occasion, chain=claims["reuse_id"])
+    return issuance.tokens(state, occasion, chain=claims.get("reuse_id"))
 
 
 def opened(state: State, client: Client, token: str) -> dict[str, Any]:
@@ -58,7 +59,8 @@ def opened(state: State, client: Client, token: str) -> dict[str, Any]:
 
 def _use_up(session: SsoSession, client: Client, claims: dict[str, Any]) -> None:
     joined = session.clients[client.client_id]
-    refusal = spend(joined, claims["reuse_id"], claims["jti"])
+    # A token from before rotation was switched on has no chain yet.
+    refusal = spend(joined, claims.get("reuse_id", ""), claims["jti"])
     if refusal:
         # The newest token dies too: nobody can tell who holds it.
         del session.clients[client.client_id]

@@ -90,4 +90,4 @@ def _password_problem(
     broken = credentials.broken_policy(password, account.person.email, state.realm)
     if broken:
         return broken[1]
-    return "" if password == repeated else "Password confirmation doesn't match."
+    return "" if password == repeated else "Passwords don't match."

@@ -82,12 +82,12 @@ class State:
         event = Event(type=kind, error=error, sub=sub, client_id=client_id, sid=sid)
         self.events.append(event)
 
-    async def end(self, session: SsoSession, *, spare: str | None = None) -> None:
-        """End a session after telling its clients, all but the one to *spare*."""
+    async def end(self, session: SsoSession) -> None:
+        """End a session after telling its clients."""
         if session.is_ending:
             return
         session.is_ending = True
-        await self.backchannel.see_through(self._end(session, spare))
+        await self.backchannel.see_through(self._end(session))
 
     async def end_all(self, sub: str) -> int:
         """End every session of one person and tell how many there were."""
@@ -110,17 +110,17 @@ class State:
             }
         )
 
-    async def _end(self, session: SsoSession, spare: str | None) -> None:
+    async def _end(self, session: SsoSession) -> None:
         # Like Keycloak: the clients hear of it before the session is gone.
         try:
-            await asyncio.gather(*self._notices(session, spare))
+            await asyncio.gather(*self._notices(session))
         finally:
             self.sessions.forget(session.id)
             self.save()
 
-    def _notices(self, session: SsoSession, spare: str | None) -> list[Any]:
+    def _notices(self, session: SsoSession) -> list[Any]:
         now = self.now()
-        involved = [self.clients.get(one) for one in session.clients if one != spare]
+        involved = [self.clients.get(one) for one in session.clients]
         return [
             self.backchannel.deliver(
                 client.backchannel_logout_url,

@@ -68,7 +68,9 @@ def presented(state: State, request: web.Request) -> Ticket:
         raise PageRefusal("Page has expired. To restart the login process go back.")
     browser = request.cookies.get(COOKIE, "")
     if not hmac.compare_digest(_digest(browser), content["browser"]):
-        sentence = "Cookie not found. Please make sure cookies are enabled."
+        sentence = (
+            "Restart login cookie not found. It may have expired or been deleted."
+        )
         raise PageRefusal(sentence)
     return Ticket(
         asked=AuthorizationRequest(**content["asked"]),

@@ -75,7 +75,9 @@ async def revoke(request: web.Request) -> web.Response:
     if "token" not in form:
         raise OAuthRefusal("invalid_request", "Token not provided")
     claims = state.keys.unsealed(form["token"]) or state.keys.verified(form["token"])
-    if claims is None or claims.get("typ") not in {"Refresh", "Bearer"}:
+    if claims is not None and claims.get("typ") not in {"Refresh", "Bearer"}:
+        raise OAuthRefusal("unsupported_token_type", "Unsupported token type")
+    if claims is None or not _may_be_taken_back(state, client, claims):
         state.log(
             "REVOKE_GRANT_ERROR", error="invalid_token", client_id=client.client_id
         )
@@ -107,15 +109,22 @@ def _decide(state: State, request: web.Request, form: Form, grant: Grant) -> Ans
     return answer
 
 
-def _take_back(state: State, client: Client, claims: dict[str, Any]) -> None:
+def _may_be_taken_back(state: State, client: Client, claims: dict[str, Any]) -> bool:
     if claims["azp"] != client.client_id:
-        raise OAuthRefusal("invalid_token", "Unmatching clients")
+        raise OAuthRefusal("invalid_request", "Unmatching clients")
+    session = state.sessions.live(claims.get("sid", ""), state.clock())
+    return session is not None and client.client_id in session.clients
+
+
+def _take_back(state: State, client: Client, claims: dict[str, Any]) -> None:
     if claims["typ"] == "Bearer":
         state.revoked[claims["jti"]] = claims["exp"]
     else:
         session = state.sessions.live(claims["sid"], state.clock())
         if session is not None:
             session.clients.pop(client.client_id, None)
+            if not session.clients:
+                state.sessions.forget(session.id)
     state.log(
         "REVOKE_GRANT",
         sub=claims["sub"],

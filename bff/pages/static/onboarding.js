@@ -41,6 +41,12 @@ void look();
 async function look() {
   try {
     const status = await call("/onboarding/status");
+    // A workspace that has its name already needs no question: go ahead.
+    if (status.status === "none" && status.tenant_id != null) {
+      offer(view.retry);
+      await begin(view.retry, {});
+      return;
+    }
     show(status);
     if (inProgress(status)) follow();
   } catch (problem) {

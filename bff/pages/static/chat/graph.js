@@ -12,8 +12,19 @@ export const isThreadId = (value) => THREAD_ID.test(value ?? "");
 const thread = (id, ...rest) => ["/graph/threads", encodeURIComponent(id), ...rest].join("/");
 const run = (threadId, runId, act) => thread(threadId, "runs", encodeURIComponent(runId), ...(act ? [act] : []));
 
+/** The newest threads, without their values, which can be large: of these only the first message. */
 export const searchThreads = () =>
-  call("/graph/threads/search", { method: "POST", json: { metadata: {}, limit: LIST_LIMIT, sort_by: "updated_at", sort_order: "desc" } });
+  call("/graph/threads/search", {
+    method: "POST",
+    json: {
+      metadata: {},
+      limit: LIST_LIMIT,
+      sort_by: "updated_at",
+      sort_order: "desc",
+      select: ["thread_id", "metadata"],
+      extract: { first: "values.messages[0].content" },
+    },
+  });
 
 export const createThread = (signal) => call("/graph/threads", { method: "POST", json: {}, signal });
 

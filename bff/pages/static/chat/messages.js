@@ -36,11 +36,11 @@ export function titleFrom(text) {
 }
 
 /** A thread's own title, else the first thing said in it. */
-export function titleOf({ metadata, values }) {
+export function titleOf({ metadata, values, extracted }) {
   if (typeof metadata?.title === "string" && metadata.title.trim() !== "") return metadata.title.trim();
   const messages = Array.isArray(values?.messages) ? values.messages : [];
-  const first = messages.find((message) => roleOf(message) === "human");
-  return (first && titleFrom(textOf(first))) || strings.chat.untitled;
+  const first = messages.find((message) => roleOf(message) === "human") ?? { content: extracted?.first };
+  return titleFrom(textOf(first)) || strings.chat.untitled;
 }
 
 /** The open questions of a thread's state: `[{id, value}]`. */

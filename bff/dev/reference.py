@@ -1,0 +1,161 @@
+"""Write the reference pages from the code, so that they cannot drift from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+
+from bff.config import Config, ProxyTarget
+from bff.environment import ALIASES, REFUSED
+from bff.origin import Gate
+from bff.routes import ADMIN, PUBLIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic.fields import FieldInfo
+
+    from bff.access import Access
+    from bff.routes import Route
+
+NOTE = "<!-- Written by `make docs` from the code; changes here are lost. -->"
+
+
+KINDS = {str: "text", int: "integer", float: "number", bool: "true/false"}
+
+CONFIGURATION = f"""{NOTE}
+# Configuration
+
+`config.toml` (or the file that `BFF_CONFIG` or `--config` names) holds no secrets; the
+environment wins over it. `section.key` is `BFF_SECTION__KEY`; lists and tables are
+written as JSON. Unknown keys, in the file or as `BFF_…`, stop the start, and all
+problems are reported at once. `bff doctor` checks what the values point at.
+
+```sh
+BFF_SERVER__PUBLIC_ORIGINS='["https://app.example.com"]'
+BFF_PROXY__GRAPH__UPSTREAMS='["http://langgraph:2024"]'
+```
+
+## Top level
+"""
+
+ALIASES_TEXT = """## Other names
+
+Names of the original project; `BFF_…` wins over them.
+
+| Variable | Setting |
+|---|---|"""
+
+ENDPOINTS = f"""{NOTE}
+# Endpoints
+
+Errors are `application/problem+json` (RFC 9457): `detail` is a sentence for a person,
+`code` never changes, `request_id` is in the log. State-changing requests, and every
+request below a proxy prefix, must come from our own origin: `Sec-Fetch-Site:
+same-origin`, or else an `Origin` that is one of `server.public_origins`. A script
+sends `Origin`.
+
+## Public listener
+"""
+
+PROXY_ROW = (
+    "| any | `/graph/{path}` | member of a tenant, from our origin "
+    "| Hand a request to the graph server as the caller, streaming both ways. |"
+)
+
+
+def configuration() -> str:
+    """Return docs/configuration.md."""
+    environment = Config.model_fields["environment"]
+    lines = [CONFIGURATION, *_table([("environment", environment)])]
+    for name, field in Config.model_fields.items():
+        section = ProxyTarget if name == "proxy" else field.annotation
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            continue
+        title = f"[{name}.NAME]" if name == "proxy" else f"[{name}]"
+        about = (section.__doc__ or "").strip()
+        lines += [f"## {title}", "", about, ""]
+        lines += _table(section.model_fields.items())
+    lines.append(ALIASES_TEXT)
+    lines += [f"| `{name}` | `{'.'.join(path)}` |" for name, path in ALIASES.items()]
+    lines += [f"\n`{name}` is refused: {why}." for name, why in REFUSED.items()]
+    return "\n".join(lines) + "\n"
+
+
+def endpoints() -> str:
+    """Return docs/endpoints.md."""
+    public, admin = _routes(PUBLIC), _routes(ADMIN)
+    return "\n".join(
+        [ENDPOINTS, *public, PROXY_ROW, "", "## Admin listener", "", *admin, ""]
+    )
+
+
+def _table(fields: Iterable[tuple[str, FieldInfo]]) -> list[str]:
+    rows = [
+        f"| `{name}` | {_kind(field.annotation)} | {_default(field)} "
+        f"| {field.description or ''} |"
+        for name, field in fields
+    ]
+    return ["| Key | Type | Default | Meaning |", "|---|---|---|---|", *rows, ""]
+
+
+def _kind(annotation: Any) -> str:  # noqa: ANN401 - any type there is
+    if annotation is SecretStr:
+        return "secret"
+    arguments = [a for a in get_args(annotation) if a not in (type(None), Ellipsis)]
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(arguments[0])}"
+    if arguments and all(isinstance(argument, str) for argument in arguments):
+        return " or ".join(f"`{argument}`" for argument in arguments)
+    if arguments:
+        return _kind(arguments[0])
+    name: str = KINDS.get(annotation) or annotation.__name__.lower()
+    return name
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=False)
+    if isinstance(value, SecretStr) or value in (None, "", ()):
+        return ""
+    if isinstance(value, tuple):
+        return ", ".join(f"`{item}`" for item in value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _routes(routes: Iterable[Route]) -> list[str]:
+    rows = [
+        f"| {route.method} | `{route.path}` | {_who(route.access)} | {_about(route)} |"
+        for route in routes
+    ]
+    return ["| Method | Path | For | What it does |", "|---|---|---|---|", *rows]
+
+
+def _about(route: Route) -> str:
+    return (route.handler.__doc__ or "Show a built-in page.").strip().splitlines()[0]
+
+
+def _who(access: Access) -> str:
+    if access.roles:
+        return "role " + " or ".join(sorted(access.roles))
+    if access.tenant:
+        return "member of a tenant"
+    if access.session:
+        return "signed in"
+    return "anyone" + (" (no origin check)" if access.gate is Gate.OPEN else "")
+
+
+PAGES = {"configuration.md": configuration, "endpoints.md": endpoints}
+
+
+def main() -> None:
+    """Write all reference pages into the folder that the command line names."""
+    folder = Path(sys.argv[1])
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""What settings must be to each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bff.config import Config, load
+from bff.config_rules import hosts, is_loopback
+from tests.bff.configs import DEV, PRODUCTION, problems
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def with_origins(*origins: str) -> dict[str, str]:
+    return {**DEV, "BFF_SERVER__PUBLIC_ORIGINS": json.dumps(origins)}
+
+
+def good(environ: dict[str, str]) -> Config:
+    return load(None, environ)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "https://*",
+        "https://*.example.com",
+        "https://example.com/app",
+        "https://example.com?x",
+        "https://example.com#x",
+        "https://user@example.com",
+        "https://a b",
+        "https://[::1",
+        "https://example.com:99999",
+        "https://example.com:²",
+        "ftp://example.com",
+        "example.com",
+        "https://",
+        "",
+    ],
+)
+def test_only_bare_origins_are_origins(origin: str) -> None:
+    found = problems(with_origins("http://localhost:8080", origin))
+
+    assert list(found) == ["server.public_origins.1"]
+    assert "scheme://host" in found["server.public_origins.1"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "written"),
+    [
+        ("https://App.example.com", "https://app.example.com"),
+        ("https://app.example.com:443", "https://app.example.com"),
+        ("http://localhost:80", "http://localhost"),
+    ],
+)
+def test_an_origin_that_no_browser_would_ever_send_is_pointed_out(
+    origin: str, written: str
+) -> None:
+    assert problems(with_origins(origin))["server.public_origins.0"].endswith(written)
+
+
+def test_a_closing_slash_is_forgiven() -> None:
+    assert good(with_origins("http://localhost:8080/")).canonical_origin == (
+        "http://localhost:8080"
+    )
+
+
+def test_an_empty_list_of_origins_is_refused() -> None:
+    assert "server.public_origins" in problems(with_origins())
+
+
+@pytest.mark.parametrize(
+    "listen", ["8080", ":8080", "localhost", "localhost:", "h:70000", "h:²", "h:-1"]
+)
+def test_listeners_need_a_host_and_a_port(listen: str) -> None:
+    for key in ("listen", "admin_listen"):
+        found = problems({**DEV, f"BFF_SERVER__{key.upper()}": listen})
+        assert list(found) == [f"server.{key}"]
+
+
+def test_production_demands_https_secure_cookies_and_a_key_ring() -> None:
+    found = problems(
+        {
+            **DEV,
+            "BFF_ENVIRONMENT": "production",
+            "BFF_SESSION__SECURE": "false",
+        }
+    )
+
+    assert set(found) == {
+        "auth.issuer",
+        "server.public_origins.0",
+        "server.public_origins.1",
+        "session.secure",
+        "session.keys",
+    }
+    assert "bff keys new" in found["session.keys"]
+    assert good(PRODUCTION).secure_cookies
+    assert good(PRODUCTION).host_prefix
+
+
+def test_production_is_what_runs_when_nothing_is_said() -> None:
+    environ = {**PRODUCTION}
+    del environ["BFF_ENVIRONMENT"]
+
+    assert good(environ).environment == "production"
+
+
+def test_a_key_file_is_a_key_ring() -> None:
+    environ = {**PRODUCTION, "BFF_SESSION__KEY_FILE": "/run/secrets/keys"}
+    del environ["BFF_SESSION__KEYS"]
+
+    assert good(environ).session.key_file == Path("/run/secrets/keys")
+
+
+def test_the_bypass_is_for_development_on_loopback_only() -> None:
+    production = problems({**PRODUCTION, "BFF_DEV__BYPASS": "true"})
+    alias = problems({**PRODUCTION, "DEV_AUTH_BYPASS": "1"})
+    reachable = problems(
+        {**DEV, "BFF_DEV__BYPASS": "true", "BFF_SERVER__LISTEN": "0.0.0.0:8080"}
+    )
+    admin = problems(
+        {**DEV, "BFF_DEV__BYPASS": "true", "BFF_SERVER__ADMIN_LISTEN": "10.0.0.1:9090"}
+    )
+
+    assert list(production) == list(alias) == ["dev.bypass"]
+    assert "loopback" in reachable["dev.bypass"]
+    assert "loopback" in admin["dev.bypass"]
+    assert good({**DEV, "BFF_DEV__BYPASS": "true"}).dev.bypass
+
+
+@pytest.mark.parametrize(
+    ("listen", "loopback"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.9.9.9:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("localhost.example.com:1", False),
+        ("192.168.1.1:1", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_recognised(listen: str, *, loopback: bool) -> None:
+    assert is_loopback(listen) is loopback
+
+
+def test_hosts_are_those_of_the_origins_and_the_listed_ones() -> None:
+    found = good(
+        {
+            **PRODUCTION,
+            "BFF_SERVER__PUBLIC_ORIGINS": '["https://app.example.com", '
+            '"https://b.example.com:8443"]',
+            "BFF_SERVER__ALLOWED_HOSTS": '["Internal.test"]',
+        }
+    )
+
+    assert hosts(found) == {
+        "app.example.com",
+        "app.example.com:443",
+        "b.example.com:8443",
+        "internal.test",
+    }
+
+
+def test_the_two_cookies_must_not_share_a_name() -> None:
+    found = problems({**DEV, "BFF_SESSION__REFRESH_COOKIE": "nx_access"})
+
+    assert list(found) == ["session.refresh_cookie"]
+
+
+def test_the_host_prefix_needs_secure_cookies() -> None:
+    assert list(problems({**DEV, "BFF_SESSION__HOST_PREFIX": "true"})) == [
+        "session.host_prefix"
+    ]
+    assert not good(DEV).secure_cookies
+    assert not good(DEV).host_prefix
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    ["graph:2024", "http://", "http://[", "file:///x", "http://h?x", "unix:x"],
+)
+def test_upstreams_are_addresses(upstream: str) -> None:
+    found = problems(
+        {**DEV, "BFF_PROXY__GRAPH__UPSTREAMS": json.dumps(["http://ok", upstream])}
+    )
+
+    assert list(found) == ["proxy.graph.upstreams.1"]
+
+
+@pytest.mark.parametrize(
+    "upstream", ["http://g:1", "https://g/base", "unix:/run/g.sock", "unix:///g.sock"]
+)
+def test_addresses_and_sockets_are_upstreams(upstream: str) -> None:
+    environ = {**DEV, "BFF_PROXY__GRAPH__UPSTREAMS": json.dumps([upstream])}
+
+    assert good(environ).proxy["graph"].upstreams == (upstream,)
+
+
+def test_two_proxies_do_not_share_a_prefix() -> None:
+    found = problems(
+        {
+            **DEV,
+            "BFF_PROXY__GRAPH__PREFIX": "/agent",
+            "BFF_PROXY__OTHER__PREFIX": "/agent",
+        }
+    )
+
+    assert list(found) == ["proxy.other.prefix"]
+
+
+def test_a_prefix_has_no_empty_segment() -> None:
+    assert "proxy.graph.prefix" in problems(
+        {**DEV, "BFF_PROXY__GRAPH__PREFIX": "/a//b"}
+    )
+
+
+def test_a_database_url_is_one_of_postgresql() -> None:
+    for name in ("URL", "OWNER_URL", "WORKER_URL", "LISTEN_URL"):
+        found = problems({**DEV, f"BFF_DATABASE__{name}": "mysql://u:pw-secret@h/d"})
+        assert list(found) == [f"database.{name.lower()}"]
+        assert "pw-secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "issuer", ["sso.example.com", "https://", "http://[", "https://h/?x"]
+)
+def test_an_issuer_is_an_address(issuer: str) -> None:
+    assert list(problems({**DEV, "BFF_AUTH__ISSUER": issuer})) == ["auth.issuer"]
+
+
+def test_a_gateway_without_a_worker_needs_no_url_for_one() -> None:
+    environ = {**DEV, "BFF_WORKER__EMBEDDED": "false"}
+    del environ["BFF_DATABASE__WORKER_URL"]
+
+    assert not good(environ).worker.embedded
+    del environ["BFF_WORKER__EMBEDDED"]
+    assert list(problems(environ)) == ["database.worker_url"]
+
+
+def test_a_token_s_audience_must_be_demanded() -> None:
+    assert list(problems({**DEV, "BFF_AUTH__AUDIENCE": ""})) == ["auth.audience"]

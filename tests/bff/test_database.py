@@ -1,0 +1,180 @@
+"""When PostgreSQL is away, full or silent, callers hear one thing: unavailable."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from bff import database as module
+from bff.database import DatabaseUnavailable, connect
+from bff.dev.ports import free_port
+from bff.errors import Unavailable, translate
+
+if TYPE_CHECKING:
+    from tests.databases import Databases
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ACQUIRE_TIMEOUT", 0.4)
+
+
+async def kill(databases: Databases, pid: int) -> None:
+    async with databases.superuser() as superuser:
+        assert await superuser.fetchval("SELECT pg_terminate_backend($1, 2000)", pid)
+
+
+async def test_a_server_that_refuses_is_unavailable() -> None:
+    url = f"postgresql://bff_app:x@127.0.0.1:{free_port()}/x"
+    async with connect(url) as database:
+        with pytest.raises(DatabaseUnavailable):
+            async with database.tenant_transaction(1):
+                pass
+
+
+@pytest.mark.parametrize("wrong", ["password", "database", "role"])
+async def test_a_server_that_does_not_let_us_in_is_unavailable(
+    databases: Databases, wrong: str
+) -> None:
+    place = databases.app.partition("@")[2]
+    server = place.partition("/")[0]
+    url = {
+        "password": f"postgresql://bff_app:wrong@{place}",
+        "database": databases.app.rpartition("/")[0] + "/nosuch",
+        "role": f"postgresql://nobody:x@{server}/postgres",
+    }[wrong]
+    async with connect(url) as database:
+        with pytest.raises(DatabaseUnavailable):
+            async with database.shared_transaction():
+                pass
+
+
+async def test_a_connection_killed_in_the_middle_is_unavailable_and_the_next_is_fine(
+    databases: Databases,
+) -> None:
+    async with connect(databases.app, size=2) as database:
+
+        async def use() -> None:
+            async with database.tenant_transaction(1) as connection:
+                pid = await connection.fetchval("SELECT pg_backend_pid()")
+                await kill(databases, pid)
+                await connection.execute("SELECT 1")
+
+        with pytest.raises(DatabaseUnavailable):
+            await use()
+        async with database.tenant_transaction(1) as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_connection_killed_before_the_commit_is_never_taken_for_done(
+    databases: Databases,
+) -> None:
+    async with connect(databases.app, size=2) as database:
+
+        async def half() -> None:
+            async with database.tenant_transaction(1) as connection:
+                await connection.execute("INSERT INTO tenants VALUES (1, 'half')")
+                pid = await connection.fetchval("SELECT pg_backend_pid()")
+                await kill(databases, pid)
+
+        with pytest.raises(DatabaseUnavailable):
+            await half()
+    async with databases.superuser() as superuser:
+        assert await superuser.fetchval("SELECT count(*) FROM tenants") == 0
+
+
+async def test_a_connection_killed_while_idle_is_replaced(databases: Databases) -> None:
+    async with connect(databases.app, size=2) as database:
+        async with database.shared_transaction() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+        await kill(databases, pid)
+        await asyncio.sleep(0.05)  # the news of it arrives
+        async with database.shared_transaction() as connection:
+            assert await connection.fetchval("SELECT pg_backend_pid()") != pid
+
+
+async def test_a_full_pool_is_unavailable_in_time_and_heals(
+    databases: Databases,
+) -> None:
+    async with connect(databases.app, size=1) as database:
+        async with database.shared_transaction():
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(DatabaseUnavailable):
+                async with database.shared_transaction():
+                    pass
+            assert asyncio.get_running_loop().time() - began < 3
+        async with database.shared_transaction():
+            pass
+
+
+async def test_a_statement_that_takes_too_long_is_unavailable(
+    databases: Databases,
+) -> None:
+    async with connect(databases.app, size=1, command_timeout=0.2) as database:
+        with pytest.raises(DatabaseUnavailable):
+            async with database.shared_transaction() as connection:
+                await connection.execute("SELECT pg_sleep(5)")
+        async with database.shared_transaction() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_server_that_falls_silent_is_unavailable_too(
+    databases: Databases,
+) -> None:
+    async with connect(databases.app, size=1, command_timeout=0.2) as database:
+        stopped: list[int] = []
+
+        async def use() -> None:
+            async with database.shared_transaction() as connection:
+                stopped.append(await connection.fetchval("SELECT pg_backend_pid()"))
+                os.kill(stopped[0], signal.SIGSTOP)
+                await connection.execute("SELECT 1")
+
+        try:
+            with pytest.raises(DatabaseUnavailable):
+                await use()
+        finally:
+            os.kill(stopped[0], signal.SIGCONT)
+        async with database.shared_transaction() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_an_error_of_the_statement_stays_what_it_is(databases: Databases) -> None:
+    async with connect(databases.app, size=1) as database:
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            async with database.shared_transaction() as connection:
+                await connection.execute("SELECT 1/0")
+        with pytest.raises(asyncpg.DataError):
+            async with database.shared_transaction() as connection:
+                await connection.fetchval("SELECT $1::bigint", 10**30)
+
+
+async def test_a_cancelled_caller_gives_its_connection_back(
+    databases: Databases,
+) -> None:
+    async with connect(databases.app, size=1) as database:
+
+        async def wait() -> None:
+            async with database.shared_transaction() as connection:
+                await connection.execute("SELECT pg_sleep(5)")
+
+        task = asyncio.ensure_future(wait())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with database.shared_transaction() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+
+def test_the_browser_is_told_to_try_again_and_nothing_else() -> None:
+    error = translate(DatabaseUnavailable("postgresql://secret"))
+
+    assert isinstance(error, Unavailable)
+    assert error.status == 503
+    assert "postgres" not in error.detail

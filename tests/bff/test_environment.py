@@ -1,0 +1,85 @@
+"""Variables become the nested shape of the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bff.config import Config
+from bff.environment import ALIASES, REFUSED, EnvironmentSource, refusals
+
+
+def read(environ: dict[str, str]) -> dict[str, Any]:
+    return EnvironmentSource(Config, environ)()
+
+
+def test_names_are_split_at_double_underscores_and_lower_cased() -> None:
+    assert read({"BFF_SERVER__ADMIN_LISTEN": "x", "BFF_ENVIRONMENT": "dev"}) == {
+        "server": {"admin_listen": "x"},
+        "environment": "dev",
+    }
+
+
+def test_foreign_variables_are_left_alone() -> None:
+    assert read({"PATH": "/bin", "bff_server__listen": "x", "XBFF_A": "1"}) == {}
+
+
+def test_unknown_names_are_handed_on_for_the_model_to_refuse() -> None:
+    assert read({"BFF_NOSUCH__KEY": "1"}) == {"nosuch": {"key": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('["a", "b"]', ["a", "b"]),
+        ('{"a": 1}', {"a": 1}),
+        ("[not json", "[not json"),
+        ("true", "true"),
+        ("12", "12"),
+        ('"quoted"', '"quoted"'),
+        ("", ""),
+    ],
+)
+def test_only_lists_and_tables_are_read_as_json(text: str, value: object) -> None:
+    assert read({"BFF_X": text}) == {"x": value}
+
+
+@pytest.mark.parametrize("alias", sorted(ALIASES))
+def test_every_alias_names_a_setting_that_exists(alias: str) -> None:
+    place: Any = Config.model_fields
+    *steps, last = ALIASES[alias]
+    model: Any = Config
+    for step in steps:
+        place = model.model_fields[step].default
+        model = type(place) if hasattr(type(place), "model_fields") else None
+        if model is None:
+            break  # a table of tables, such as proxy
+        place = model.model_fields
+    if model is not None:
+        assert last in place
+
+
+def test_an_empty_alias_counts_as_unset() -> None:
+    assert read({"NEXIUS_ISSUER": "", "COOKIE_SECURE": ""}) == {}
+
+
+def test_a_deeper_name_and_a_table_are_laid_over_each_other() -> None:
+    found = read({"BFF_AUTH": '{"issuer": "a", "scope": "b"}', "BFF_AUTH__SCOPE": "c"})
+
+    assert found == {"auth": {"issuer": "a", "scope": "c"}}
+
+
+def test_a_text_in_the_place_of_a_table_stays_to_be_refused() -> None:
+    assert read({"BFF_AUTH": "oops", "BFF_AUTH__SCOPE": "c"}) == {"auth": "oops"}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_what_we_abolish_is_refused_with_a_sentence_without_its_value(
+    name: str,
+) -> None:
+    (said,) = refusals({name: "hunter2"})
+
+    assert said.startswith(f"{name}: ")
+    assert "hunter2" not in said
+    assert refusals({name: ""}) == []

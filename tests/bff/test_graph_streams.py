@@ -1,0 +1,156 @@
+"""Streams through /graph/*: limited, cut with their session, drained."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from bff.graph import LIVE
+from bff.serve import drain
+from tests.bff.proxied import STREAM, streaming, with_proxy
+from tests.bff.rawserver import listening
+from tests.bff.waiting import until
+
+if TYPE_CHECKING:
+    from tests.databases import Databases
+    from tests.world import World
+
+
+async def test_a_session_s_streams_are_limited(databases: Databases) -> None:
+    async with (
+        with_proxy(databases, max_streams_per_session=1).running() as world,
+        world.signed_in() as browser,
+        world.signed_in("dave@acme.test") as other,
+    ):
+        async with streaming(browser):
+            answer = await browser.get(STREAM)
+            assert (answer.status, (await answer.json())["code"]) == (
+                429,
+                "too_many_streams",
+            )
+            assert answer.headers["Retry-After"]
+            async with streaming(other):
+                pass
+
+        async def free() -> bool:
+            return not world.app[LIVE].by_session
+
+        await until(free)
+        async with streaming(browser):
+            pass
+
+
+async def test_a_tenant_s_streams_are_limited_over_all_its_people(
+    databases: Databases,
+) -> None:
+    async with (
+        with_proxy(databases, max_streams_per_tenant=1).running() as world,
+        world.signed_in() as browser,
+        world.signed_in("dave@acme.test") as colleague,
+        world.signed_in("bob@globex.test") as foreigner,
+        streaming(browser),
+    ):
+        assert (await colleague.get(STREAM)).status == 429
+        async with streaming(foreigner):
+            pass
+
+
+async def test_answers_that_have_not_begun_count_as_well(databases: Databases) -> None:
+    asked = asyncio.Event()
+
+    async def thinking(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+
+    async with (
+        listening(thinking) as place,
+        with_proxy(
+            databases, upstreams=[place], max_streams_per_session=1
+        ).running() as world,
+        world.signed_in() as browser,
+    ):
+        waiting = asyncio.ensure_future(browser.post("/graph/threads/t/runs/wait"))
+        await asked.wait()
+        assert (await browser.post("/graph/threads/t/runs/wait")).status == 429
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+        async def free() -> bool:
+            return not world.app[LIVE].by_session
+
+        await until(free)
+
+
+async def test_a_session_that_ends_while_the_graph_thinks_gets_no_answer(
+    databases: Databases,
+) -> None:
+    asked, answer_now = asyncio.Event(), asyncio.Event()
+
+    async def thinking(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await answer_now.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
+        await reader.read()
+
+    async with (
+        listening(thinking) as place,
+        with_proxy(databases, upstreams=[place]).running() as world,
+        world.signed_in() as browser,
+    ):
+        waiting = asyncio.ensure_future(browser.post("/graph/threads/t/runs/wait"))
+        await asked.wait()
+        assert (await browser.post("/auth/logout")).status == 204
+        answer_now.set()
+        with pytest.raises(aiohttp.ClientError):
+            await (await waiting).read()
+
+
+async def test_signing_out_cuts_the_open_stream(world: World) -> None:
+    async with world.signed_in() as browser, streaming(browser) as answer:
+        assert (await browser.post("/auth/logout")).status == 204
+
+        with pytest.raises(aiohttp.ClientError):
+            await asyncio.wait_for(answer.read(), 5)
+
+
+async def test_draining_refuses_the_new_and_gives_the_open_their_time(
+    world: World,
+) -> None:
+    async with world.signed_in() as browser, streaming(browser) as answer:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        draining = asyncio.ensure_future(drain(world.app, 0.5))
+        await asyncio.sleep(0.05)
+
+        refused = await browser.get(STREAM)
+        assert (refused.status, (await refused.json())["code"]) == (
+            503,
+            "shutting_down",
+        )
+        assert refused.headers["Retry-After"]
+        assert await answer.content.readany()  # still alive
+
+        await draining
+        assert loop.time() - began >= 0.49
+        world.app[LIVE].cut_all()
+        with pytest.raises(aiohttp.ClientError):
+            await asyncio.wait_for(answer.read(), 5)
+
+
+async def test_draining_is_over_with_the_last_stream(world: World) -> None:
+    async with world.signed_in() as browser:
+        async with streaming(browser):
+            draining = asyncio.ensure_future(drain(world.app, 30))
+            await asyncio.sleep(0.05)
+            assert not draining.done()
+        await asyncio.wait_for(draining, 5)
+    await asyncio.wait_for(drain(world.app, 30), 1)  # nothing streams: at once

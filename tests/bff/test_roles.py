@@ -1,0 +1,249 @@
+"""Who may do what in the database, read from its catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from bff.dev.postgres import SUPERUSER, Postgres
+from bff.roles import ROLES, ensure_roles, problems_of_role
+
+if TYPE_CHECKING:
+    from tests.databases import Databases
+
+BY_TENANT = (
+    "(tenant_id = ( SELECT (NULLIF(current_setting('request.tenant_id'::text, true), "
+    "''::text))::bigint AS \"nullif\"))"
+)
+BY_USER = (
+    "(user_id = ( SELECT NULLIF(current_setting('request.user_id'::text, true), "
+    "''::text) AS \"nullif\"))"
+)
+BY_PROVIDER = (
+    "(provider_sid = ( SELECT NULLIF(current_setting('request.provider_sid'::text, "
+    "true), ''::text) AS \"nullif\"))"
+)
+# Policies of the serving role: command, USING, WITH CHECK.
+EXPECTED_POLICIES = {
+    ("tenants", "ALL", BY_TENANT, BY_TENANT),
+    ("tenant_users", "ALL", BY_TENANT, BY_TENANT),
+    ("tenant_users", "SELECT", BY_USER, None),
+    ("onboarding", "ALL", BY_TENANT, BY_TENANT),
+    ("lead_scores", "ALL", BY_TENANT, BY_TENANT),
+    ("auth_session", "ALL", BY_USER, BY_USER),
+    ("auth_session", "SELECT", BY_PROVIDER, None),
+}
+EXPECTED_GRANTS = {
+    "bff_app": {
+        "attempts": "DELETE INSERT SELECT",
+        "auth_session": "INSERT SELECT UPDATE",
+        "companies": "SELECT",
+        "ended_session": "INSERT SELECT",
+        "lead_scores": "DELETE INSERT SELECT UPDATE",
+        "onboarding": "INSERT SELECT UPDATE",
+        "pgqueuer": "INSERT SELECT",
+        "pgqueuer_log": "INSERT SELECT",
+        "schema_migrations": "SELECT",
+        "tenant_users": "INSERT SELECT UPDATE",
+        "tenants": "INSERT SELECT UPDATE",
+    },
+    "bff_worker": {
+        "companies": "SELECT",
+        "onboarding": "INSERT SELECT UPDATE",
+        "pgqueuer": "DELETE INSERT SELECT UPDATE",
+        "pgqueuer_log": "DELETE INSERT SELECT UPDATE",
+        "pgqueuer_schedules": "DELETE INSERT SELECT UPDATE",
+        "pgqueuer_statistics": "DELETE INSERT SELECT UPDATE",
+        "schema_migrations": "SELECT",
+        "tenant_users": "INSERT SELECT UPDATE",
+        "tenants": "INSERT SELECT UPDATE",
+    },
+}
+
+
+async def test_every_table_with_a_tenant_has_row_security_enabled_and_forced(
+    databases: Databases,
+) -> None:
+    async with databases.superuser() as superuser:
+        rows = await superuser.fetch(
+            "SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity FROM pg_class c "
+            "JOIN pg_attribute a ON a.attrelid = c.oid WHERE a.attname = 'tenant_id' "
+            "AND c.relkind IN ('r', 'p', 'm') "
+            "AND c.relnamespace = 'public'::regnamespace"
+        )
+
+    assert {row["relname"] for row in rows} >= {
+        "tenants",
+        "tenant_users",
+        "onboarding",
+        "lead_scores",
+        "auth_session",
+    }
+    assert all(row["relrowsecurity"] and row["relforcerowsecurity"] for row in rows)
+
+
+async def test_the_serving_role_s_policies_are_exactly_these(
+    databases: Databases,
+) -> None:
+    async with databases.superuser() as superuser:
+        rows = await superuser.fetch(
+            "SELECT tablename, cmd, qual, with_check, permissive FROM pg_policies "
+            "WHERE 'bff_app' = ANY (roles) OR 'public' = ANY (roles)"
+        )
+
+    found = {
+        (row["tablename"], row["cmd"], row["qual"], row["with_check"]) for row in rows
+    }
+    assert found == EXPECTED_POLICIES
+    # Whatever may write must be checked: USING alone would let a row be given away.
+    assert all(check for _, command, _, check in found if command != "SELECT")
+
+
+@pytest.mark.parametrize("role", ["bff_app", "bff_worker"])
+async def test_grants_are_exactly_the_expected_ones(
+    databases: Databases, role: str
+) -> None:
+    async with databases.superuser() as superuser:
+        rows = await superuser.fetch(
+            "SELECT table_name, string_agg(privilege_type, ' ' ORDER BY privilege_type)"
+            " AS may FROM information_schema.role_table_grants "
+            "WHERE grantee IN ($1, 'PUBLIC') AND table_schema = 'public' GROUP BY 1",
+            role,
+        )
+
+    assert {row["table_name"]: row["may"] for row in rows} == EXPECTED_GRANTS[role]
+
+
+@pytest.mark.parametrize("role", ["bff_app", "bff_worker"])
+async def test_serving_roles_own_nothing_and_pass_no_policy_by(
+    databases: Databases, role: str
+) -> None:
+    async with databases.superuser() as superuser:
+        row = await superuser.fetchrow(
+            "SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole, oid "
+            "FROM pg_roles WHERE rolname = $1",
+            role,
+        )
+        assert row is not None
+        assert not any(list(row.values())[:4])
+        for query in (
+            "SELECT count(*) FROM pg_class WHERE relowner = $1",
+            "SELECT count(*) FROM pg_proc WHERE proowner = $1",
+            "SELECT count(*) FROM pg_namespace WHERE nspowner = $1",
+            "SELECT count(*) FROM pg_database WHERE datdba = $1",
+            "SELECT count(*) FROM pg_auth_members WHERE member = $1",
+        ):
+            assert await superuser.fetchval(query, row["oid"]) == 0, query
+
+
+FORBIDDEN = (
+    "TRUNCATE tenants CASCADE",
+    "TRUNCATE lead_scores",
+    "CREATE TABLE public.mine (x int)",
+    "ALTER TABLE tenants DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE tenants NO FORCE ROW LEVEL SECURITY",
+    "DROP POLICY app_by_tenant ON tenants",
+    "DELETE FROM tenants",
+    "DELETE FROM auth_session",
+    "UPDATE companies SET name = 'x'",
+    "SET ROLE bff_owner",
+    "SELECT setval('tenants_tenant_id_seq', 1)",
+    "UPDATE schema_migrations SET checksum = ''",
+)
+
+
+@pytest.mark.parametrize("role", ["bff_app", "bff_worker"])
+async def test_serving_roles_can_do_nothing_of_an_owner_s(
+    databases: Databases, role: str
+) -> None:
+    connection = await asyncpg.connect(databases.urls[role])
+    try:
+        for act in FORBIDDEN:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(act)
+    finally:
+        await connection.close()
+
+
+async def test_the_serving_role_only_adds_jobs(databases: Databases) -> None:
+    connection = await asyncpg.connect(databases.app)
+    try:
+        for act in ("UPDATE pgqueuer SET payload = ''", "DELETE FROM pgqueuer"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(act)
+    finally:
+        await connection.close()
+
+
+async def test_making_the_roles_again_changes_nothing_and_corrects_what_is_wrong(
+    postgres_server: Postgres,
+) -> None:
+    superuser = await asyncpg.connect(postgres_server.url(SUPERUSER, "postgres"))
+    try:
+        await superuser.execute("ALTER ROLE bff_app BYPASSRLS CREATEDB")
+        await ensure_roles(superuser, postgres_server.passwords)
+        rows = await superuser.fetch(
+            "SELECT rolbypassrls, rolcreatedb, rolcanlogin FROM pg_roles "
+            "WHERE rolname = ANY ($1)",
+            ROLES,
+        )
+    finally:
+        await superuser.close()
+
+    assert {tuple(row) for row in rows} == {(False, False, True)}
+
+
+async def test_a_password_of_any_signs_signs_in(postgres_server: Postgres) -> None:
+    strange = 'it\'s \\ "%s" $$ ; DROP ROLE bff_owner'
+    superuser = await asyncpg.connect(postgres_server.url(SUPERUSER, "postgres"))
+    try:
+        await ensure_roles(superuser, dict.fromkeys(ROLES, strange))
+        try:
+            worker = await asyncpg.connect(
+                host="127.0.0.1",
+                port=postgres_server.port,
+                user="bff_worker",
+                password=strange,
+                database="postgres",
+            )
+            await worker.close()
+        finally:
+            await ensure_roles(superuser, postgres_server.passwords)
+    finally:
+        await superuser.close()
+
+
+async def test_the_roles_of_a_good_database_have_no_problems(
+    databases: Databases,
+) -> None:
+    for url in (databases.app, databases.worker):
+        connection = await asyncpg.connect(url)
+        try:
+            assert await problems_of_role(connection) == []
+        finally:
+            await connection.close()
+
+
+async def test_a_role_that_could_see_everything_is_told_why_it_must_not_serve(
+    databases: Databases,
+) -> None:
+    async with databases.superuser() as superuser:
+        found = await problems_of_role(superuser)
+    owner = await asyncpg.connect(databases.owner)
+    try:
+        owned = await problems_of_role(owner)
+        await owner.execute("CREATE TABLE leaky (tenant_id bigint)")
+        await owner.execute("ALTER TABLE tenants NO FORCE ROW LEVEL SECURITY")
+        unforced = await problems_of_role(owner)
+    finally:
+        await owner.close()
+
+    assert any("superuser" in problem for problem in found)
+    assert any("BYPASSRLS" in problem for problem in found)
+    assert any("owns" in problem for problem in owned)
+    assert {problem for problem in unforced if "not forced" in problem} == {
+        "table leaky: row-level security is not forced",
+        "table tenants: row-level security is not forced",
+    }
