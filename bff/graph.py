@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bff.sessions.session import AccessTicket
 
 log = logging.getLogger(__name__)
+K = TypeVar("K")
 
 
 @dataclass(slots=True)
@@ -45,8 +46,8 @@ class Live:
 
     def leave(self, ticket: AccessTicket) -> None:
         """Count it out again."""
-        self.by_session -= Counter([ticket.sid])
-        self.by_tenant -= Counter([ticket.tenant_id])
+        _count_out(self.by_session, ticket.sid)
+        _count_out(self.by_tenant, ticket.tenant_id)
         if not self.by_session:
             self.idle.set()
 
@@ -54,6 +55,13 @@ class Live:
         """Break every stream that is still open."""
         for stream in list(self.streams):
             stream.cut()
+
+
+def _count_out(counter: Counter[K], key: K) -> None:
+    # Not `-=`: that walks over everybody's counts at the end of each answer.
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
 
 
 LIVE = web.AppKey("live", Live)

@@ -64,6 +64,8 @@ class World:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     realm: Realm = field(default_factory=Realm)
     seeded: bool = True
+    # Another provider's issuer, to be used instead of starting ours.
+    real_issuer: str = ""
     clock: Clock = field(default_factory=Clock)
 
     provider: Provider = field(init=False)
@@ -84,7 +86,9 @@ class World:
             self.provider = Provider(
                 self.realm, PEOPLE, [demo.client(SECRET, origins)], clock=self.clock
             )
-            self.issuer = await stack.enter_async_context(serving(self.provider))
+            self.issuer = self.real_issuer
+            if not self.issuer:
+                self.issuer = await stack.enter_async_context(serving(self.provider))
             if self.seeded:
                 await self._seed()
             self.config = self._config(port, origins)

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 ALGORITHMS = ["RS256", "PS256", "ES256"]
 COOL_DOWN = 30.0
 MAX_AGE = 3600.0
+# joserfc lets Python's own errors out for headers of a wrong kind (``"crit": 5``).
+MALFORMED = (JoseError, ValueError, TypeError, KeyError, AttributeError)
 
 
 class SignatureRefused(Exception):
@@ -56,7 +58,7 @@ class SigningKeys:
         """
         try:
             header = jws.extract_compact(token.encode()).headers()
-        except (JoseError, ValueError) as error:
+        except MALFORMED as error:
             raise SignatureRefused("not a signed token") from error
         kid = header.get("kid")
         if header.get("alg") not in ALGORITHMS or not isinstance(kid, str):
@@ -64,7 +66,7 @@ class SigningKeys:
         keys = await self._find(kid)
         try:
             verified = jwt.decode(token, keys, algorithms=ALGORITHMS)
-        except (JoseError, ValueError) as error:
+        except MALFORMED as error:
             raise SignatureRefused("signature") from error
         verified.claims["_typ"] = verified.header.get("typ")
         return verified.claims
@@ -102,7 +104,7 @@ class SigningKeys:
                 continue
             try:
                 found[str(key["kid"])] = KeySet.import_key_set({"keys": [key]})
-            except (JoseError, KeyError, ValueError, TypeError):
+            except MALFORMED:
                 # One key of a kind we do not know must not hide the others.
                 log.info("a key of the provider is of an unknown kind")
         if found:

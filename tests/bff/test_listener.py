@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 
@@ -60,6 +60,30 @@ async def test_it_stops_at_whatever_moment_it_is_told_to(databases: Databases) -
                 # The echo comes while this pause lasts, or just as it ends.
                 await asyncio.sleep(number % 12 * 0.0003)
             assert not listener.hears
+
+
+async def test_a_stop_that_meets_the_echo_is_not_swallowed(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sly(asyncio.Event):
+        async def wait(self) -> Literal[True]:
+            found = await super().wait()
+            task.cancel()
+            return found
+
+    class Asyncio:
+        Event = Sly
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(asyncio, name)
+
+    monkeypatch.setattr(module, "asyncio", Asyncio())
+    task = asyncio.ensure_future(Listener(databases.app)._forever())
+
+    stopped, _ = await asyncio.wait([task], timeout=3)
+
+    assert stopped == {task}
+    assert task.cancelled()
 
 
 async def test_a_lost_connection_is_noticed_at_once_and_caught_up(

@@ -170,6 +170,19 @@ async def test_a_used_connection_brings_no_tenant_along(databases: Databases) ->
                 assert not left
 
 
+async def test_a_tenant_is_set_for_its_transaction_alone(databases: Databases) -> None:
+    connection = await asyncpg.connect(databases.app)
+    try:
+        async with connection.transaction():
+            await set_tenant(connection, A)  # type: ignore[arg-type]  # as good as its proxy
+        left = await connection.fetchval(
+            "SELECT current_setting('request.tenant_id', true)"
+        )
+        assert not left  # whoever resets connections between uses, or does not
+    finally:
+        await connection.close()
+
+
 async def test_an_error_in_the_middle_leaves_no_tenant_behind(
     databases: Databases,
 ) -> None:

@@ -86,6 +86,12 @@ class Answer:
         assert found, self.text
         return html.unescape(found[1])
 
+    @property
+    def hidden(self) -> dict[str, str]:
+        """The fields that the page's form carries along."""
+        found = re.findall(r'type="hidden" name="([^"]*)" value="([^"]*)"', self.text)
+        return {name: html.unescape(value) for name, value in found}
+
     def asks_for(self, name: str) -> bool:
         """Tell whether the page's form has a field of this name."""
         return f'name="{name}"' in self.text
@@ -162,14 +168,15 @@ class Caller:
 
     async def fill_in(self, page: Answer, **fields: str) -> Answer:
         """Post the page's form, and those that follow, with the fields they have."""
-        left = dict(fields)
+        used: set[str] = set()
         while page.status == 200:
-            known = {name: left.pop(name) for name in fields if page.asks_for(name)}
+            known = {one: fields[one] for one in fields if page.asks_for(one)}
+            if used.issuperset(known):
+                break
+            used |= set(known)
             page = await self.ask("POST", page.action, data=known)
             if page.status == 302 and page.headers["Location"].startswith(self.issuer):
                 page = await self.ask("GET", page.headers["Location"])
-            if not any(map(page.asks_for, left)):
-                break
         return page
 
     async def exchange(

@@ -46,11 +46,15 @@ class Side(Caller):
 
     async def manage(self, method: str, path: str, **options: Any) -> Answer:
         """Call the Admin API as the client that may manage users."""
+        headers = {"Authorization": f"Bearer {await self.provisioner()}"}
+        return await self.ask(method, self.admin + path, headers=headers, **options)
+
+    async def provisioner(self) -> str:
+        """Return the access token of the client that may manage users."""
         if not self.token_of_provisioner:
             answer = await self.token("client_credentials", PROVISIONER)
             self.token_of_provisioner = answer.json["access_token"]
-        headers = {"Authorization": f"Bearer {self.token_of_provisioner}"}
-        return await self.ask(method, self.admin + path, headers=headers, **options)
+        return self.token_of_provisioner
 
     async def create(self, **changes: Any) -> Answer:
         """Create a user who may sign in at once."""
@@ -80,6 +84,7 @@ class Side(Caller):
 
     async def push_not_before(self, moment: int) -> None:
         """Make all tokens of before that moment stale; 0 takes it back."""
+        self.token_of_provisioner = ""
         if self.ours is not None:
             self.ours.not_before = moment
         else:

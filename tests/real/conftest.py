@@ -49,8 +49,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly and any(
         map(_needs_keycloak, session.items)
     ):
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         with contextlib.suppress(keycloak_distribution.Unavailable):
-            keycloak_distribution.ready()
+            keycloak_distribution.ready(reporter.write_line if reporter else print)
 
 
 def _needs_keycloak(item: pytest.Item) -> bool:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from bff.dev.ports import free_port
 from tests.real import keycloak_distribution as distribution
-from tests.real.keycloak_realms import PLAIN, ROTATE, representation
+from tests.real.keycloak_import import representation
+from tests.real.keycloak_realms import PLAIN, ROTATE
 from tests.real.listeners import LogoutListener, MailListener
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import hashlib
 import os
 import shutil
@@ -36,7 +35,9 @@ def ready(say: Say = print) -> Path:
     Raises:
         Unavailable: Something is missing on this machine; asking again does not help.
     """
-    outcome = _ready_once(say)
+    if not _outcomes:
+        _outcomes.append(_attempt(say))
+    (outcome,) = _outcomes
     if isinstance(outcome, Unavailable):
         raise outcome
     return outcome
@@ -49,8 +50,10 @@ def environment() -> dict[str, str]:
     return {**kept, **chosen}
 
 
-@functools.cache
-def _ready_once(say: Say) -> Path | Unavailable:
+_outcomes: list[Path | Unavailable] = []
+
+
+def _attempt(say: Say) -> Path | Unavailable:
     try:
         _check_java()
         CACHE.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,8 @@ def read(asked: Form, clients: Mapping[str, Client]) -> AuthorizationRequest:
     if not redirect_uri or not client.may_redirect_to(redirect_uri):
         raise PageRefusal("Invalid parameter: redirect_uri")
 
+    if not asked.get("max_age", "0").isdecimal():
+        raise PageRefusal("Invalid Request")
     error, description = _problem(asked)
     if error:
         raise RedirectRefusal(redirect_uri, asked.get("state"), error, description)
@@ -83,10 +85,6 @@ def _problem(asked: Form) -> tuple[str, str]:
         (
             asked.get("response_mode", "query") != "query",
             "Invalid parameter: response_mode",
-        ),
-        (
-            not asked.get("max_age", "0").isdecimal(),
-            "Invalid parameter: max_age",
         ),
         (
             "code_challenge_method" not in asked,

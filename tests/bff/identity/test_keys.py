@@ -18,6 +18,10 @@ from bff.identity.messages import ProviderUnavailable
 from tests.bff.identity.minting import SUB, claims, ec, jwks, rsa, signed, token
 
 
+# What `crit` may hold in a token that somebody made up; a list of names is right.
+CRITICAL: tuple[object, ...] = (5, True, None, "exp", ["exp"], {})
+
+
 class Endpoint:
     """The provider's certs: what they answer, and how often they were asked."""
 
@@ -86,6 +90,10 @@ async def test_no_signature_or_a_shared_secret_never_counts(endpoint: Endpoint) 
         forged({"alg": "RS256"}, claims()),
         forged({"alg": "RS256", "kid": 5}, claims()),
         forged({"alg": "RS256", "kid": ["k1"]}, claims()),
+        *(
+            forged({"alg": "RS256", "kid": "k1", "crit": crit}, claims())
+            for crit in CRITICAL
+        ),
         token(rsa(), "RS384"),
         token(rsa(), "RS512"),
     ]
@@ -111,10 +119,13 @@ async def test_keys_named_inside_a_token_are_ignored(
             )
 
 
-async def test_the_key_for_encryption_never_verifies() -> None:
-    key = rsa("both")
-    listed = [*jwks(rsa())["keys"], {**key.as_dict(private=False), "use": "enc"}]
-    keys = Endpoint({"keys": listed}).keys()
+@pytest.mark.parametrize("use", ["enc", "", None])
+async def test_only_a_key_for_signatures_verifies(use: str | None) -> None:
+    key = rsa("other")
+    public = {**key.as_dict(private=False), "use": use}
+    if use is None:
+        del public["use"]
+    keys = Endpoint({"keys": [*jwks(rsa())["keys"], public]}).keys()
     await keys.verify(token())
 
     with pytest.raises(SignatureRefused):

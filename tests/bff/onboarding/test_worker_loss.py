@@ -172,10 +172,16 @@ async def test_the_supervisor_starts_the_worker_again_after_its_connection_died(
 async def test_the_supervisor_ends_even_when_the_worker_breaks_while_it_is_stopped(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    broken = False
+
     async def breaking(*_: object) -> None:
+        nonlocal broken
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
+            if broken:
+                raise
+            broken = True
             raise OSError("closed already") from None
 
     monkeypatch.setattr("bff.app.work", breaking)
@@ -184,7 +190,9 @@ async def test_the_supervisor_ends_even_when_the_worker_breaks_while_it_is_stopp
         "database": {"url": bench.databases.app, "worker_url": bench.databases.worker},
         "auth": {"issuer": "http://localhost/realms/x", "client_secret": "x"},
     }
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5) as limit:
         async with supervised(config.build(values)):
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+    assert broken
+    assert not limit.expired()
