@@ -220,15 +220,6 @@ class Worker(Section):
     dequeue: float = Field(5.0, gt=0, le=5, description="Seconds.")
 
 
-class Dev(Section):
-    """Development only."""
-
-    bypass: bool = Field(
-        default=False, description="Identity from request headers; never in production."
-    )
-    default_tenant_id: int | None = None
-
-
 class Info(Section):
     """GET /info."""
 
@@ -263,7 +254,6 @@ class Config(BaseSettings):
     tenancy: Tenancy = Tenancy()
     onboarding: Onboarding = Onboarding()
     worker: Worker = Worker()
-    dev: Dev = Dev()
     info: Info = Info()
     telemetry: Telemetry = Telemetry()
 

@@ -5,7 +5,6 @@ Production is the default, and it is strict: what would be unsafe stops the star
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -32,8 +31,6 @@ def problems_of(config: Config) -> list[str]:
         *_cookies(config),
         *_proxies(config),
     ]
-    if config.dev.bypass:
-        found += _bypass(config)
     if config.environment == "production":
         found += _production(config)
     return found
@@ -50,17 +47,6 @@ def hosts(config: Config) -> frozenset[str]:
             known.add((parts.hostname or "").lower())
             known.add(f"{(parts.hostname or '').lower()}:{default}")
     return frozenset(known)
-
-
-def is_loopback(listen: str) -> bool:
-    """Tell whether the address *listen* (``host:port``) is on this machine only."""
-    host = listen.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _required(config: Config) -> list[str]:
@@ -177,18 +163,6 @@ def _proxies(config: Config) -> list[str]:
                     f"proxy.{name}.upstreams.{index}: give http://HOST:PORT, "
                     "https://HOST or unix:/path"
                 )
-    return found
-
-
-def _bypass(config: Config) -> list[str]:
-    found = []
-    if config.environment != "dev":
-        found.append('dev.bypass: only with environment = "dev"')
-    if not all(
-        is_loopback(address)
-        for address in (config.server.listen, config.server.admin_listen)
-    ):
-        found.append("dev.bypass: only while every listener is on loopback")
     return found
 
 

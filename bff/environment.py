@@ -31,13 +31,16 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "NEXIUS_AUDIENCE": ("auth", "audience"),
     "LANGGRAPH_BASE_URL": ("proxy", "graph", "upstreams"),
     "LANGGRAPH_REMOTE_URL": ("proxy", "graph", "upstreams"),
-    "DEV_AUTH_BYPASS": ("dev", "bypass"),
-    "DEFAULT_TENANT_ID": ("dev", "default_tenant_id"),
     "COOKIE_SECURE": ("session", "secure"),
 }
+OFF = ("", "0", "false", "no", "off")
 REFUSED = {
     "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK": "one password for all tenants is what this "
     "gateway abolishes; every tenant gets its own random one. Remove the variable",
+    "DEV_AUTH_BYPASS": "this gateway lets nobody in without a sign-in; `bff dev` has "
+    "people to sign in as. Remove the variable",
+    "DEFAULT_TENANT_ID": "a tenant comes from a person's token or membership, never "
+    "from the environment. Remove the variable",
 }
 
 
@@ -71,7 +74,11 @@ class EnvironmentSource(PydanticBaseSettingsSource):
 
 def refusals(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for every variable that must not be set."""
-    return [f"{name}: {why}" for name, why in REFUSED.items() if environ.get(name)]
+    return [
+        f"{name}: {why}"
+        for name, why in REFUSED.items()
+        if environ.get(name, "").lower() not in OFF
+    ]
 
 
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: object) -> None:

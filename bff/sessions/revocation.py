@@ -77,7 +77,10 @@ class EndedSessions:
         return bool(found)
 
     def add(self, sid: UUID, live: Cuttable) -> None:
-        """Cut *live* when *sid* ends."""
+        """Cut *live* when *sid* ends; at once if it has."""
+        if sid in self._ended:
+            live.cut()
+            return
         self._live.setdefault(sid, set()).add(live)
 
     def discard(self, sid: UUID, live: Cuttable) -> None:

@@ -83,7 +83,6 @@ def test_aliases_of_the_original_are_understood_and_lose_to_our_names() -> None:
         "NEXIUS_CLIENT_SECRET": "old-secret",
         "NEXIUS_AUDIENCE": "old-audience",
         "LANGGRAPH_BASE_URL": "http://graph.test:2024/",
-        "DEFAULT_TENANT_ID": "7",
         "COOKIE_SECURE": "false",
     }
 
@@ -94,7 +93,7 @@ def test_aliases_of_the_original_are_understood_and_lose_to_our_names() -> None:
     assert old.auth.issuer == "http://old.test/realms/x"
     assert old.auth.client_secret.get_secret_value() == "old-secret"
     assert old.proxy["graph"].upstreams == ("http://graph.test:2024",)
-    assert (old.dev.default_tenant_id, old.session.secure) == (7, False)
+    assert old.session.secure is False
     assert (old.auth.client_id, new.auth.client_id) == ("old", "new")
     assert new.auth.audience == "old-audience"
 
@@ -119,7 +118,7 @@ def test_every_problem_is_in_one_message_each_with_its_key() -> None:
         "BFF_SESSION__SAMESITE": "None",
         "BFF_AUTH__ISSUER": "http://sso.example.com/realms/x",
         "BFF_AUTH__CLIENT_SECRET": "",
-        "BFF_DEV__BYPASS": "true",
+        "DEV_AUTH_BYPASS": "true",
         "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK": "hunter2-of-all-tenants",
     }
     del environ["BFF_SESSION__KEYS"]
@@ -139,7 +138,7 @@ def test_every_problem_is_in_one_message_each_with_its_key() -> None:
         "session.keys",
         "auth.issuer",
         "auth.client_secret",
-        "dev.bypass",
+        "DEV_AUTH_BYPASS",
         "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK",
     }
     assert found["nosuch"] == "there is no such setting"

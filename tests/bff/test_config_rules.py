@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bff.config import Config, load
-from bff.config_rules import hosts, is_loopback
+from bff.config_rules import hosts
 from tests.bff.configs import DEV, PRODUCTION, problems
 
 
@@ -121,38 +121,10 @@ def test_a_key_file_is_a_key_ring() -> None:
     assert good(environ).session.key_file == Path("/run/secrets/keys")
 
 
-def test_the_bypass_is_for_development_on_loopback_only() -> None:
-    production = problems({**PRODUCTION, "BFF_DEV__BYPASS": "true"})
-    alias = problems({**PRODUCTION, "DEV_AUTH_BYPASS": "1"})
-    reachable = problems(
-        {**DEV, "BFF_DEV__BYPASS": "true", "BFF_SERVER__LISTEN": "0.0.0.0:8080"}
-    )
-    admin = problems(
-        {**DEV, "BFF_DEV__BYPASS": "true", "BFF_SERVER__ADMIN_LISTEN": "10.0.0.1:9090"}
-    )
-
-    assert list(production) == list(alias) == ["dev.bypass"]
-    assert "loopback" in reachable["dev.bypass"]
-    assert "loopback" in admin["dev.bypass"]
-    assert good({**DEV, "BFF_DEV__BYPASS": "true"}).dev.bypass
-
-
-@pytest.mark.parametrize(
-    ("listen", "loopback"),
-    [
-        ("127.0.0.1:1", True),
-        ("127.9.9.9:1", True),
-        ("[::1]:1", True),
-        ("localhost:1", True),
-        ("0.0.0.0:1", False),
-        ("[::]:1", False),
-        ("localhost.example.com:1", False),
-        ("192.168.1.1:1", False),
-        ("", False),
-    ],
-)
-def test_loopback_is_recognised(listen: str, *, loopback: bool) -> None:
-    assert is_loopback(listen) is loopback
+def test_there_is_no_bypass_of_the_sign_in() -> None:
+    assert list(problems({**DEV, "DEV_AUTH_BYPASS": "1"})) == ["DEV_AUTH_BYPASS"]
+    assert list(problems({**DEV, "BFF_DEV__BYPASS": "true"})) == ["dev"]
+    assert good({**DEV, "DEV_AUTH_BYPASS": "false"}).environment == "dev"
 
 
 def test_hosts_are_those_of_the_origins_and_the_listed_ones() -> None:
