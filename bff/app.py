@@ -15,8 +15,10 @@ from aiohttp import web
 
 from bff import database, listener, outbound, telemetry
 from bff.access import CONFIG, REFRESHER, STORE
+from bff.auth.device import DEVICE, KnownDevice
 from bff.auth.signing_in import PROVIDER
 from bff.auth.sso import TRANSACTIONS
+from bff.auth.throttle import THROTTLE, Throttle
 from bff.auth.transactions import Transactions
 from bff.graph import LIVE, Live, make_proxy
 from bff.hardening import response_headers
@@ -126,6 +128,8 @@ async def _identity(
         app[TENANCY] = tenancy
         app[COOKIES] = Cookies(ring, rules)
         app[TRANSACTIONS] = Transactions(ring, rules)
+        app[DEVICE] = KnownDevice(ring, rules)
+        app[THROTTLE] = Throttle(db)
         app[REFRESHER] = Refresher(store, provider, tenancy.resolve, clock)
         app[ENDED] = EndedSessions(db, hears, clock)
         app[ONBOARDING] = OnboardingStore(db, config.onboarding)

@@ -18,6 +18,8 @@ from bff.access import (
 )
 from bff.auth import routes as auth
 from bff.auth import sso
+from bff.auth.backchannel import backchannel_logout
+from bff.auth.own_sessions import end_own_session, own_sessions
 from bff.exports import routes as exports
 from bff.graph import graph
 from bff.onboarding import routes as onboarding
@@ -52,6 +54,9 @@ PUBLIC = (
     Route("POST", "/auth/refresh", auth.refresh, ANYONE),
     Route("POST", "/auth/logout", auth.logout, ANYONE),
     Route("GET", "/auth/session", auth.session, ANYONE),
+    Route("GET", "/auth/sessions", own_sessions, SIGNED_IN),
+    Route("DELETE", "/auth/sessions/{session_id}", end_own_session, SIGNED_IN),
+    Route("POST", "/auth/backchannel-logout", backchannel_logout, PROBE),
     Route("GET", "/whoami", auth.whoami, SIGNED_IN),
     # Onboarding
     Route("POST", "/onboarding/first_login", onboarding.first_login, SIGNED_IN),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from bff import migrate
 from bff.dev.postgres import SUPERUSER, Postgres, start, stop
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
 TEMPLATE = "bff_template"
+
+# A busy machine is no failure: pytest-timeout alone limits how long a test takes.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

@@ -226,8 +226,12 @@ class Browser:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """Return the cookies held, by name."""
-        return {cookie.key: cookie.value for cookie in self.session.cookie_jar}
+        """Return the cookies held, by name, but for the one that marks the device."""
+        return {
+            cookie.key: cookie.value
+            for cookie in self.session.cookie_jar
+            if "nx_device" not in cookie.key
+        }
 
     def set_cookies(self, cookies: dict[str, str]) -> None:
         """Replace all cookies held."""

@@ -11,8 +11,10 @@ from aiohttp import web
 from pydantic import Field
 
 from bff.access import CONFIG, SESSION, STORE, refreshed
+from bff.auth.device import DEVICE
 from bff.auth.signing_in import PROVIDER, start_session
 from bff.auth.sso import TRANSACTIONS
+from bff.auth.throttle import THROTTLE, keys_of
 from bff.body import Body, read_body
 from bff.database import DatabaseUnavailable
 from bff.errors import (
@@ -30,6 +32,9 @@ from bff.telemetry import METRICS
 from bff.tenancy.store import TENANCY
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from bff.identity.messages import Tokens
     from bff.sessions.session import AccessTicket
 
 log = logging.getLogger(__name__)
@@ -64,17 +69,13 @@ async def login(request: web.Request) -> web.Response:
     if not request.app[CONFIG].auth.direct_grant:
         raise NotFound
     body = await read_body(request, Login)
-    try:
-        tokens = await request.app[PROVIDER].grant(
-            body.email.strip(), body.password, body.otp
-        )
-    except TokenRefused as error:
-        request.app[METRICS].sign_ins.labels("password", error.refusal.name).inc()
-        raise _refusal(error) from error
-    except ProviderUnavailable as error:
-        request.app[METRICS].sign_ins.labels("password", "unavailable").inc()
-        raise AuthUnavailable(headers={"Retry-After": "10"}) from error
+    keys = keys_of(body.email, request.remote)
+    known = request.app[DEVICE].knows(request, keys.account)
+    number = await request.app[THROTTLE].enter(keys, known_device=known)
+    tokens = await _granted(request, body, number)
     ticket = (await start_session(request, tokens, "password")).access
+    await request.app[THROTTLE].succeed(keys)
+    request.app[DEVICE].remember(request, keys.account)
     return web.json_response(
         {
             "email": ticket.email,
@@ -152,6 +153,24 @@ async def whoami(request: web.Request) -> web.Response:
             "roles": ticket.roles,
         }
     )
+
+
+async def _granted(request: web.Request, body: Login, number: UUID) -> Tokens:
+    """Ask the provider; what it could not judge does not count as a failure."""
+    outcomes = request.app[METRICS].sign_ins
+    try:
+        return await request.app[PROVIDER].grant(
+            body.email.strip(), body.password, body.otp
+        )
+    except TokenRefused as error:
+        outcomes.labels("password", error.refusal.name).inc()
+        if error.refusal is not Refusal.CREDENTIALS:
+            await request.app[THROTTLE].withdraw(number)
+        raise _refusal(error) from error
+    except ProviderUnavailable as error:
+        outcomes.labels("password", "unavailable").inc()
+        await request.app[THROTTLE].withdraw(number)
+        raise AuthUnavailable(headers={"Retry-After": "10"}) from error
 
 
 def _refusal(error: TokenRefused) -> GatewayError:

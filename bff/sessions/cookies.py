@@ -108,7 +108,8 @@ class Cookies:
         Raises:
             CookieTooLarge: when the parts would pass 12,000 bytes in all.
         """
-        max_age = pair.access.session_exp - now
+        # Not beyond what the provider grants: without a renewal by then it is over.
+        max_age = pair.refresh.refresh_exp - now
         written: dict[str, str] = {}
         for base, ticket in (
             (self._access, pair.access),

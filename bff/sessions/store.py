@@ -32,6 +32,17 @@ class Row:
     successor: Pair | None
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of a person's list of sessions."""
+
+    sid: UUID
+    device: str
+    tenant_id: int | None
+    created_at: datetime
+    expires_at: datetime
+
+
 class SessionStore:
     """Read and write session rows as the person they belong to."""
 
@@ -156,6 +167,30 @@ class SessionStore:
         """End the sessions made under one of the provider's; count them."""
         async with self._database.user_transaction(user_id) as connection:
             return await _end(connection, reason, provider_sid=provider_sid)
+
+    async def user_of(self, provider_sid: str) -> str | None:
+        """Return whose session was made under one of the provider's, if any lives."""
+        async with self._database.shared_transaction() as connection:
+            await connection.execute(
+                "SELECT set_config('request.provider_sid', $1, true)", provider_sid
+            )
+            found = await connection.fetchval(
+                "SELECT user_id FROM auth_session "
+                "WHERE provider_sid = $1 AND ended_at IS NULL LIMIT 1",
+                provider_sid,
+            )
+        return None if found is None else str(found)
+
+    async def live_of(self, user_id: str) -> list[Listed]:
+        """Return a person's live sessions, the newest first."""
+        async with self._database.user_transaction(user_id) as connection:
+            rows = await connection.fetch(
+                "SELECT sid, device, tenant_id, created_at, expires_at "
+                "FROM auth_session WHERE user_id = $1 AND ended_at IS NULL "
+                "AND expires_at > now() ORDER BY created_at DESC, sid",
+                user_id,
+            )
+        return [Listed(*row.values()) for row in rows]
 
     def _row(self, sid: UUID, found: asyncpg.Record) -> Row:
         successor = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +44,8 @@ async def exchange(url: str, request: bytes, *, timeout: float = 5.0) -> RawAnsw
         return RawAnswer(await asyncio.wait_for(reader.read(), timeout))
     finally:
         writer.close()
+        with suppress(OSError):  # the other side may have reset it
+            await writer.wait_closed()
 
 
 def head(url: str, line: str = "GET /auth/session", *headers: str) -> bytes:

@@ -207,6 +207,7 @@ async def test_an_error_after_the_first_byte_breaks_the_connection(
     assert answer.status == 200
     with pytest.raises(aiohttp.ClientPayloadError):
         await answer.read()
+    answer.close()
 
     raw = await exchange(gateway.url, head(gateway.url, f"GET {path}"))
     assert raw.raw.count(b"HTTP/1.1") == 1
@@ -219,6 +220,7 @@ async def test_what_happens_is_counted_by_route_and_class(gateway: Small) -> Non
     broken_answer = await gateway.ask("GET", "/broken")
     with pytest.raises(aiohttp.ClientPayloadError):
         await broken_answer.read()
+    broken_answer.close()
 
     assert gateway.counted("/fine", "2xx") == 2
     assert gateway.counted("/bug", "5xx") == 1

@@ -64,7 +64,7 @@ def representation(
         "maxFailureWaitSeconds": realm.max_failure_wait,
         "minimumQuickLoginWaitSeconds": 1,
         "quickLoginCheckMilliSeconds": 0,
-        # All of it: a policy given in part counts the rest as zero.
+        # All of it: with a policy given in part, direct grant refuses every code.
         "otpPolicyType": "totp",
         "otpPolicyAlgorithm": "HmacSHA1",
         "otpPolicyDigits": 6,

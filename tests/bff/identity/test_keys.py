@@ -17,7 +17,6 @@ from bff.identity.keys import SignatureRefused, SigningKeys
 from bff.identity.messages import ProviderUnavailable
 from tests.bff.identity.minting import SUB, claims, ec, jwks, rsa, signed, token
 
-
 # What `crit` may hold in a token that somebody made up; a list of names is right.
 CRITICAL: tuple[object, ...] = (5, True, None, "exp", ["exp"], {})
 

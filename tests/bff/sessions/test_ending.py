@@ -48,6 +48,7 @@ async def is_cut(answer: aiohttp.ClientResponse, within: float = 1.0) -> None:
 
     with pytest.raises(aiohttp.ClientError):
         await asyncio.wait_for(read(), within)
+    answer.close()
 
 
 async def refused_soon(browser: Browser, jar: dict[str, str]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
+from bff.auth.signing_in import PROVIDER
 from tests.bff.sessions.refreshing import (
     NEAR,
     PAST,
@@ -116,10 +118,8 @@ async def test_an_outage_keeps_the_cookies(
 async def test_a_silent_provider_is_given_up_and_the_lease_returned(
     databases: Databases,
 ) -> None:
-    async with (
-        renewing(databases, auth={"timeout": 0.4}) as world,
-        world.signed_in() as browser,
-    ):
+    async with renewing(databases) as world, world.signed_in() as browser:
+        world.app[PROVIDER]._timeout = aiohttp.ClientTimeout(total=0.4)
         hold = Hold(world)
 
         assert await code(await browser.post("/auth/refresh")) == (
