@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bff.errors import BadRequest, InvalidBody, TooLarge, WrongMediaType
+from bff.errors import BadRequest, InvalidBody, TooLarge, TooSlow, WrongMediaType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+BODY_SECONDS = 30.0
 
 
 class Body(BaseModel):
@@ -33,10 +36,7 @@ async def read_body(request: web.Request, model: type[B]) -> B:
     """
     if request.can_read_body and request.content_type != "application/json":
         raise WrongMediaType
-    try:
-        raw = await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise TooLarge from error
+    raw = await read_raw(request)
     try:
         return model.model_validate_json(raw or b"{}")
     except ValidationError as error:
@@ -47,6 +47,25 @@ async def read_body(request: web.Request, model: type[B]) -> B:
         raise InvalidBody(
             f"These fields are missing or not as expected: {names}.", errors=problems
         ) from None
+
+
+async def read_raw(request: web.Request) -> bytes:
+    """Return the body of *request*, which must come within 30 seconds.
+
+    Raises:
+        TooLarge: over the server's limit.
+        TooSlow: when it does not come.
+        BadRequest: when it breaks off, or is not encoded as it says.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise TooLarge from error
+    except TimeoutError as error:
+        raise TooSlow from error
+    except web.RequestPayloadError as error:
+        raise BadRequest("The body of the request cannot be read.") from error
 
 
 def _problem(found: Mapping[str, object]) -> dict[str, str]:

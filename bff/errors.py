@@ -81,6 +81,14 @@ class TooLarge(GatewayError):
     detail = "The body of the request is larger than this address takes."
 
 
+class TooSlow(GatewayError):
+    """Give up on a body that does not come."""
+
+    status = 408
+    code = "too_slow"
+    detail = "The body of the request did not arrive in time."
+
+
 class NotFound(GatewayError):
     """Answer for unknown addresses, and for things of other tenants alike."""
 

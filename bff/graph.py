@@ -12,7 +12,7 @@ from aiohttp import web
 
 from bff.access import CONFIG, SESSION
 from bff.errors import ShuttingDown, TooManyStreams
-from bff.sessions.revocation import ENDED
+from bff.sessions.revocation import ENDED, Cuttable, CutTask
 from bff.telemetry import METRICS, REQUEST_ID
 from graph_proxy import Allow, Forwarded, Proxy, UpstreamBroken, abort
 from graph_proxy.langgraph import LANGGRAPH
@@ -32,7 +32,7 @@ K = TypeVar("K")
 class Live:
     """What is streaming now, for limits and for the end of the process."""
 
-    streams: set[Forwarded] = field(default_factory=set)
+    streams: set[Cuttable] = field(default_factory=set)
     by_session: Counter[UUID] = field(default_factory=Counter)
     by_tenant: Counter[int | None] = field(default_factory=Counter)
     draining: bool = False
@@ -100,6 +100,9 @@ def graph(
         _check_limits(ticket, live, target)
         headers = _identity_headers(request, ticket, target)
         live.enter(ticket)
+        waiting = CutTask()
+        live.streams.add(waiting)
+        request.app[ENDED].add(ticket.sid, waiting)
         try:
             stream = await proxy.forward(
                 request,
@@ -112,6 +115,9 @@ def graph(
                 log.warning("the graph server broke off: %s", error)
                 return abort(request)
             raise
+        finally:
+            live.streams.discard(waiting)
+            request.app[ENDED].discard(ticket.sid, waiting)
         _watch(request, ticket, live, stream)
         if await request.app[ENDED].is_ended(ticket.sid):
             stream.cut()  # it ended while the graph server was thinking

@@ -65,6 +65,9 @@ class Listener:
                 await self._listen()
             except FAILURES as error:
                 log.warning("listening to the database broke: %s", type(error).__name__)
+            except Exception:
+                # Deaf for ever would be worse than whatever it was.
+                log.exception("listening to the database failed and starts again")
             heard = self._beats > began
             pause = FIRST_PAUSE if heard else min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(pause)

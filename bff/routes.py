@@ -86,9 +86,11 @@ def add_public(
 ) -> None:
     """Add the routes that browsers use."""
     for route in PUBLIC:
-        app.router.add_route(
-            route.method, route.path, guarded(route.handler, route.access)
-        )
+        handler = guarded(route.handler, route.access)
+        if route.method == "GET":
+            app.router.add_get(route.path, handler)  # HEAD with it
+        else:
+            app.router.add_route(route.method, route.path, handler)
     for proxy, target in proxies.values():
         handler = guarded(graph(proxy, target), GRAPH)
         app.router.add_route("*", f"{target.prefix}/{{path:.*}}", handler)

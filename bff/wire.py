@@ -19,6 +19,8 @@ from bff.errors import PROBLEM_JSON, BadRequest, GatewayError, problem_body, tra
 from bff.telemetry import REQUEST_ID, AccessLogger, new_request_id
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from bff.config import Server
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,11 @@ class HeadersTooLarge(GatewayError):
     detail = (
         "The request's headers are too large. Clearing this site's cookies may help."
     )
+
+
+# Silent connections and half heads would use up our descriptors; after the first
+# request aiohttp's keep-alive limit takes over.
+HEAD_SECONDS = 30.0
 
 
 class BareProblem(web.Response):
@@ -59,7 +66,28 @@ class BareProblem(web.Response):
 class QuietHandler(RequestHandler):
     """Answer protocol errors as problem+json and log them without their bytes."""
 
-    __slots__ = ()
+    __slots__ = ("_patience",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Expect the first request's head within 30 seconds."""
+        super().connection_made(transport)
+        self._patience = asyncio.get_running_loop().call_later(
+            HEAD_SECONDS, transport.close
+        )
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Expect nothing any more."""
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> tuple[web.StreamResponse, bool]:
+        self._patience.cancel()
+        return await super()._handle_request(request, start_time, request_handler)
 
     def handle_error(
         self,
@@ -87,6 +115,13 @@ class QuietHandler(RequestHandler):
         response = BareProblem(error, new_request_id())
         response.force_close()
         return response
+
+    def log_exception(self, *args: object, exc_info: object = None) -> None:
+        """Log what happened outside handlers; a browser's broken body in one line."""
+        if isinstance(exc_info, web.RequestPayloadError):
+            log.info("a request body could not be read")
+        else:
+            super().log_exception(*args, exc_info=exc_info)
 
     async def finish_response(
         self,

@@ -92,6 +92,7 @@ class Exchange:
         self.upstream = upstream
         self.connection = connection
         self._pool = pool
+        self._body: Body | None = None
         self._sending: asyncio.Task[None] | None = None
         self._answered = False
         self._over = False
@@ -111,6 +112,7 @@ class Exchange:
             UpstreamBroken: The upstream died, fell silent or spoke nonsense.
         """
         connection = self.connection
+        self._body = body
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(head_timeout) as deadline:
@@ -177,8 +179,11 @@ class Exchange:
         if self._over:
             return
         self._over = True
-        if self._sending is not None and not self._sending.done():
+        if self._sending is not None:
             self._sending.cancel()
+        if self._body is not None and not self._body.done:
+            # Half a request is on it, whatever stopped the rest: the next one's head
+            # would be read as the end of this one's body.
             self.connection.abort()
         if flush:
             self.connection.close()

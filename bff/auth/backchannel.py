@@ -6,20 +6,23 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from bff.access import CONFIG, STORE
 from bff.auth.signing_in import PROVIDER
+from bff.body import read_raw
 from bff.database import DATABASE
-from bff.errors import AuthUnavailable, BadRequest
+from bff.errors import AuthUnavailable, BadRequest, WrongMediaType
 from bff.identity.keys import SignatureRefused
 from bff.identity.logout_token import LogoutToken, read_logout_token
-from bff.identity.messages import ClaimsRefused, ProviderUnavailable
+from bff.identity.messages import CLOCK_TOLERANCE, ClaimsRefused, ProviderUnavailable
 from bff.sessions.browser import CLOCK
 
 if TYPE_CHECKING:
     from bff.database import Database
+    from bff.sessions.store import SessionStore
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +31,25 @@ REASON = "provider_logout"
 
 async def backchannel_logout(request: web.Request) -> web.Response:
     """End the sessions that a logout token names, live streams included."""
-    form = await request.post()
-    text = form.get("logout_token")
-    if not isinstance(text, str) or len(form.getall("logout_token")) != 1:
-        raise BadRequest("Send one logout_token as a form field.")
-    token = await _proven(request, text)
+    token = await _proven(request, await _field(request))
     # The provider sends once and never again: nothing may stop half-way.
     ended = await asyncio.shield(_end(request, token))
     log.info("the provider ended %d sessions", ended)
     return web.Response(status=200)
+
+
+async def _field(request: web.Request) -> str:
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise WrongMediaType("Send the logout_token as a form field.")
+    raw = await read_raw(request)
+    try:
+        fields = parse_qs(raw.decode("ascii"), max_num_fields=10)
+    except ValueError as error:
+        raise BadRequest("The form cannot be read.") from error
+    values = fields.get("logout_token", [])
+    if len(values) != 1:
+        raise BadRequest("Send one logout_token as a form field.")
+    return values[0]
 
 
 async def _proven(request: web.Request, text: str) -> LogoutToken:
@@ -58,9 +71,15 @@ async def _proven(request: web.Request, text: str) -> LogoutToken:
 
 
 async def _end(request: web.Request, token: LogoutToken) -> int:
-    store = request.app[STORE]
-    if not await _first_use(request.app[DATABASE], token):
+    if await _was_used(request.app[DATABASE], token):
         raise BadRequest("The logout token was used before.")
+    ended = await _end_sessions(request.app[STORE], token)
+    # Noted last: what broke off half-way may be sent again; ending twice is harmless.
+    await _note_use(request.app[DATABASE], token)
+    return ended
+
+
+async def _end_sessions(store: SessionStore, token: LogoutToken) -> int:
     if token.sub is not None:
         user_id = f"{token.iss} {token.sub}"
     else:
@@ -73,14 +92,22 @@ async def _end(request: web.Request, token: LogoutToken) -> int:
     return await store.end_of_provider(user_id, token.sid, REASON)
 
 
-async def _first_use(database: Database, token: LogoutToken) -> bool:
+async def _was_used(database: Database, token: LogoutToken) -> bool:
     async with database.shared_transaction() as connection:
-        await connection.execute("DELETE FROM logout_token WHERE expires_at < now()")
         return bool(
             await connection.fetchval(
-                "INSERT INTO logout_token (jti, expires_at) VALUES ($1, $2) "
-                "ON CONFLICT DO NOTHING RETURNING true",
-                token.jti,
-                datetime.fromtimestamp(token.expires_at, UTC),
+                "SELECT 1 FROM logout_token WHERE jti = $1", token.jti
             )
+        )
+
+
+async def _note_use(database: Database, token: LogoutToken) -> None:
+    async with database.shared_transaction() as connection:
+        await connection.execute("DELETE FROM logout_token WHERE expires_at < now()")
+        await connection.execute(
+            "INSERT INTO logout_token (jti, expires_at) VALUES ($1, $2) "
+            "ON CONFLICT DO NOTHING",
+            token.jti,
+            # As long as the token itself would still be taken.
+            datetime.fromtimestamp(token.expires_at + CLOCK_TOLERANCE, UTC),
         )

@@ -26,7 +26,7 @@ from bff.errors import (
     SessionEnded,
 )
 from bff.identity.messages import ProviderUnavailable, Refusal, TokenRefused
-from bff.sessions.browser import CLOCK, COOKIES, forget
+from bff.sessions.browser import CHANGES, CLOCK, COOKIES, forget
 from bff.sessions.revocation import ENDED
 from bff.telemetry import METRICS
 from bff.tenancy.store import TENANCY
@@ -74,14 +74,20 @@ async def login(request: web.Request) -> web.Response:
     number = await request.app[THROTTLE].enter(keys, known_device=known)
     tokens = await _granted(request, body, number)
     ticket = (await start_session(request, tokens, "password")).access
-    await request.app[THROTTLE].succeed(keys)
+    try:
+        await request.app[THROTTLE].succeed(keys)
+        tenant_status = await request.app[TENANCY].status(ticket.tenant_id)
+    except DatabaseUnavailable:
+        # An answer that tells of a failure must not carry a session.
+        request[CHANGES] = []
+        raise
     request.app[DEVICE].remember(request, keys.account)
     return web.json_response(
         {
             "email": ticket.email,
             "tenant_id": ticket.tenant_id,
             "roles": ticket.roles,
-            "tenant_status": await request.app[TENANCY].status(ticket.tenant_id),
+            "tenant_status": tenant_status,
         }
     )
 
@@ -188,7 +194,7 @@ async def _end(request: web.Request, ticket: AccessTicket, *, everywhere: bool) 
     other replica can renew it. What is asked for everywhere fails then, and says so.
     """
     store = request.app[STORE]
-    if everywhere:
+    if everywhere and await _is_live(request, ticket):
         await store.end_all(ticket.user_id, "signed_out_everywhere")
     else:
         try:
@@ -202,6 +208,12 @@ async def _end(request: web.Request, ticket: AccessTicket, *, everywhere: bool) 
             await request.app[PROVIDER].end_session(refresh_ticket.refresh_token)
         except ProviderUnavailable:
             log.warning("the provider's session could not be ended; ours is")
+
+
+async def _is_live(request: web.Request, ticket: AccessTicket) -> bool:
+    """Tell whether the session may still speak for its person, by its row."""
+    row = await request.app[STORE].look(ticket.user_id, ticket.sid)
+    return row is not None and not row.ended
 
 
 async def _provider_logout_url(request: web.Request) -> str | None:

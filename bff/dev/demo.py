@@ -61,7 +61,9 @@ def client(secret: str, origins: tuple[str, ...]) -> Client:
         redirect_uris=tuple(f"{origin}/auth/callback" for origin in origins),
         post_logout_redirect_uris=tuple(f"{origin}/" for origin in origins),
         # By address: the provider calls from this machine, where a name may be IPv6.
-        backchannel_logout_url=f"{origins[-1]}/auth/backchannel-logout",
+        backchannel_logout_url=(
+            f"{origins[-1]}/auth/backchannel-logout" if origins else None
+        ),
     )
 
 

@@ -37,6 +37,10 @@ SELECT company_id, name, website_domain, industry_norm, employees_est,
        score, bucket, rationale
 FROM lead_scores JOIN companies USING (company_id)
 WHERE tenant_id = $1
+  AND ($3::bigint IS NULL
+       OR CASE WHEN $4::float8 IS NULL THEN score IS NULL AND company_id > $3
+               ELSE score < $4 OR score IS NULL OR (score = $4 AND company_id > $3)
+          END)
 ORDER BY score DESC NULLS LAST, company_id
 LIMIT $2
 """
@@ -87,10 +91,22 @@ async def _batches(
     tenant_id = request[SESSION].tenant_id
     if tenant_id is None:  # the route's access has seen to it
         raise BadRequest
-    async with request.app[DATABASE].tenant_transaction(tenant_id) as connection:
-        cursor = await connection.cursor(QUERY, tenant_id, limit)
-        while rows := await cursor.fetch(BATCH):
+    last: asyncpg.Record | None = None
+    while limit > 0:
+        # A page, then the connection goes back: a reader who does not read holds none.
+        async with request.app[DATABASE].tenant_transaction(tenant_id) as connection:
+            rows = await connection.fetch(
+                QUERY,
+                tenant_id,
+                min(BATCH, limit),
+                last["company_id"] if last else None,
+                last["score"] if last else None,
+            )
+        if rows:
             yield rows
+        if len(rows) < BATCH:
+            return
+        last, limit = rows[-1], limit - len(rows)
 
 
 def _json(found: asyncpg.Record) -> bytes:

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 ALGORITHMS = ["RS256", "PS256", "ES256"]
 COOL_DOWN = 30.0
+# For tokens straight from the token endpoint: nobody can send a storm of those.
+SHORT_COOL_DOWN = 1.0
 MAX_AGE = 3600.0
 # joserfc lets Python's own errors out for headers of a wrong kind (``"crit": 5``).
 MALFORMED = (JoseError, ValueError, TypeError, KeyError, AttributeError)
@@ -47,10 +49,11 @@ class SigningKeys:
         self._tried = float("-inf")
         self._flight: asyncio.Task[None] | None = None
 
-    async def verify(self, token: str) -> dict[str, Any]:
+    async def verify(self, token: str, *, own: bool = False) -> dict[str, Any]:
         """Return the claims of *token* once its signature is proven.
 
-        Only RS256, PS256 and ES256 count; keys named inside the token never do.
+        *own* tells that it came straight from the provider. Only RS256, PS256 and
+        ES256 count; keys named inside the token never do.
 
         Raises:
             SignatureRefused: for anything else.
@@ -63,7 +66,7 @@ class SigningKeys:
         kid = header.get("kid")
         if header.get("alg") not in ALGORITHMS or not isinstance(kid, str):
             raise SignatureRefused("algorithm or key id")
-        keys = await self._find(kid)
+        keys = await self._find(kid, SHORT_COOL_DOWN if own else COOL_DOWN)
         try:
             verified = jwt.decode(token, keys, algorithms=ALGORITHMS)
         except MALFORMED as error:
@@ -71,15 +74,16 @@ class SigningKeys:
         verified.claims["_typ"] = verified.header.get("typ")
         return verified.claims
 
-    async def _find(self, kid: str) -> KeySet:
+    async def _find(self, kid: str, cool_down: float) -> KeySet:
         now = self._clock()
         stale = now - self._fetched > MAX_AGE
-        if (kid not in self._keys or stale) and now - self._tried > COOL_DOWN:
+        if (kid not in self._keys or stale) and now - self._tried > cool_down:
             self._start_flight(now)
         if kid not in self._keys and self._flight is not None:
             await asyncio.shield(self._flight)
         if kid not in self._keys:
-            if not self._keys:
+            if self._fetched < self._tried or not self._keys:
+                # The last fetch failed: nobody can say that there is no such key.
                 raise ProviderUnavailable("the provider's keys cannot be had")
             raise SignatureRefused("unknown key")
         return self._keys[kid]

@@ -117,8 +117,13 @@ class Provider:
         """
         found = await self.discovery()
         endpoint = found.get("end_session_endpoint")
-        if isinstance(endpoint, str):
-            await self._post(endpoint, {"refresh_token": refresh_token})
+        if not isinstance(endpoint, str):
+            return
+        status, body = await self._post(endpoint, {"refresh_token": refresh_token})
+        # An invalid_grant is a session that has ended already.
+        error = body.get("error") if isinstance(body, dict) else None
+        if status >= 400 and error != "invalid_grant":  # noqa: PLR2004 - HTTP's errors
+            raise ProviderUnavailable(f"the provider answered {status} to a logout")
 
     async def verify_access(self, token: str) -> Person:
         """Prove an access token and say who it speaks of.
@@ -127,7 +132,7 @@ class Provider:
             SignatureRefused, ClaimsRefused: when it does not count.
             ProviderUnavailable: when the keys cannot be had.
         """
-        claims = await self.keys.verify(token)
+        claims = await self.keys.verify(token, own=True)
         return read_person(
             claims,
             issuer=self.auth.issuer,
@@ -143,7 +148,7 @@ class Provider:
             SignatureRefused, ClaimsRefused: when it does not count.
             ProviderUnavailable: when the keys cannot be had.
         """
-        claims = await self.keys.verify(token)
+        claims = await self.keys.verify(token, own=True)
         check_claims(
             claims,
             issuer=self.auth.issuer,

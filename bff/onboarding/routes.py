@@ -12,11 +12,11 @@ from pydantic import Field
 
 from bff.access import SESSION, find_tenant
 from bff.body import Body, read_body
-from bff.errors import NotFound, SessionEnded, TenantMissing
+from bff.errors import NotFound, SessionEnded, TenantMissing, TooManyStreams
 from bff.onboarding.phases import document
 from bff.onboarding.store import ONBOARDING, Founder
 from bff.onboarding.watch import WATCH
-from bff.sessions.revocation import ENDED
+from bff.sessions.revocation import ENDED, CutTask
 from bff.tenancy.store import TENANCY
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # A comment this often lets both ends notice a dead connection.
 HEARTBEAT = 15.0
+MOST_STREAMS = 100
 
 
 class FirstLogin(Body):
@@ -89,7 +90,9 @@ async def events(request: web.Request) -> web.StreamResponse:
     )
     seen = request.headers.get("Last-Event-ID")
     ended = request.app[ENDED]
-    handle = _Cut(asyncio.current_task())
+    if ended.count(ticket.sid) >= MOST_STREAMS:
+        raise TooManyStreams(headers={"Retry-After": "5"})
+    handle = CutTask()
     async with request.app[WATCH].watching(ticket.tenant_id) as changed:
         ended.add(ticket.sid, handle)
         try:
@@ -104,21 +107,17 @@ async def events(request: web.Request) -> web.StreamResponse:
                     await stream.write(event.encode())
                 if not await changed(HEARTBEAT):
                     await stream.write(b": heartbeat\n\n")
+                if ticket.tenant_id is None and await _has_tenant(request, ticket):
+                    # Founded meanwhile: the page's next connection watches that one.
+                    return stream
                 found, seq = await _document(request, ticket.tenant_id)
         finally:
             ended.discard(ticket.sid, handle)
 
 
-class _Cut:
-    """End a stream's handler when its session ends."""
-
-    def __init__(self, task: asyncio.Task[Any] | None) -> None:
-        self._task = task
-
-    def cut(self) -> None:
-        """Cancel the handler: the connection breaks without a clean end."""
-        if self._task is not None:
-            self._task.cancel()
+async def _has_tenant(request: web.Request, ticket: AccessTicket) -> bool:
+    memberships = await request.app[TENANCY].memberships(ticket.user_id)
+    return any(not membership.removed for membership in memberships)
 
 
 async def _with_tenant(request: web.Request) -> AccessTicket:

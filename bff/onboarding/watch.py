@@ -36,7 +36,8 @@ class Watch:
         self._watchers.setdefault(key, set()).add(event)
 
         async def changed(seconds: float) -> bool:
-            limit = seconds if self._listener.hears else min(seconds, POLL)
+            hears = self._listener.hears and tenant_id is not None
+            limit = seconds if hears else min(seconds, POLL)
             with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), limit)
             woken = event.is_set()

@@ -54,6 +54,10 @@ class RefreshUnavailable(Exception):
     """Tell that nobody can say now; the cookies stay as they are."""
 
 
+class ForeignToken(Exception):
+    """Tell that the provider answered with another person's token."""
+
+
 class Refresher:
     """Renew the tokens of sessions."""
 
@@ -137,11 +141,16 @@ class Refresher:
         except ProviderUnavailable as error:
             await self._store.release(access.user_id, refresh.sid, owner)
             raise RefreshUnavailable from error
-        except (SignatureRefused, ClaimsRefused) as error:
+        except ForeignToken as error:
             # What came back is not this person's: nothing of it may be used.
-            log.warning("a refreshed token was refused: %s", error)
+            log.warning("a refreshed token is somebody else's")
             await self._store.end(access.user_id, refresh.sid, "foreign_token")
             raise RefreshRefused from error
+        except (SignatureRefused, ClaimsRefused) as error:
+            # A clock, a key or a mapper is wrong: no fault of the person's session.
+            log.warning("a refreshed token was refused: %s", error)
+            await self._store.release(access.user_id, refresh.sid, owner)
+            raise RefreshUnavailable from error
         if not await _insisted(
             lambda: self._store.publish(access.user_id, owner, pair)
         ):
@@ -158,7 +167,7 @@ class Refresher:
         tokens = await self._provider.refresh(refresh.refresh_token)
         person = await self._provider.verify_access(tokens.access_token)
         if person.user_id != access.user_id:
-            raise ClaimsRefused("sub")
+            raise ForeignToken
         tenant_id, roles = await _insisted(lambda: self._resolve(person, row))
         return new_pair(
             sid=refresh.sid,

@@ -7,6 +7,7 @@ each session; when the table is away too, access tokens live to their own end.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
@@ -28,6 +29,7 @@ CHANNEL = "session_ended"
 # Longer than any access token lives, so that what is forgotten has expired anyway.
 REMEMBER = LONGEST_ACCESS + 300.0
 ASK_AGAIN = 1.0
+PATIENCE = 2.0
 CLEAN_AT = 10_000
 
 
@@ -36,6 +38,18 @@ class Cuttable(Protocol):
 
     def cut(self) -> None:
         """Break it now; harmless when it is over already."""
+
+
+class CutTask:
+    """End a handler's task when its session ends: the connection breaks."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+
+    def cut(self) -> None:
+        """Cancel the handler."""
+        if self._task is not None:
+            self._task.cancel()
 
 
 class EndedSessions:
@@ -50,8 +64,10 @@ class EndedSessions:
         listener.on(CHANNEL, self._heard)
         listener.on_connect(self._catch_up)
         self._ended: dict[UUID, float] = {}
-        self._asked: dict[UUID, float] = {}
+        self._asked: dict[UUID, tuple[float, asyncio.Future[bool]]] = {}
         self._live: dict[UUID, set[Cuttable]] = {}
+        # When the table could last not be asked; nobody waits for it again at once.
+        self._away = float("-inf")
 
     async def is_ended(self, sid: UUID) -> bool:
         """Tell whether *sid* has ended."""
@@ -59,18 +75,27 @@ class EndedSessions:
             return True
         if self._listener.hears:
             return False
-        now = self._clock()
-        if now - self._asked.get(sid, float("-inf")) < ASK_AGAIN:
+        now, asked = self._clock(), self._asked.get(sid)
+        if now - self._away < ASK_AGAIN:
             return False
-        # Noted before: a database that hangs is not asked by every request either.
-        self._asked[sid] = now
-        self._tidy()
+        if asked is None or (asked[1].done() and now - asked[0] >= ASK_AGAIN):
+            # One question for all who come meanwhile, a slow answer's time included.
+            asked = (now, asyncio.ensure_future(self._ask(sid)))
+            self._asked[sid] = asked
+            self._tidy()
+        return await asyncio.shield(asked[1])
+
+    async def _ask(self, sid: UUID) -> bool:
         try:
-            async with self._database.shared_transaction() as connection:
+            async with (
+                asyncio.timeout(PATIENCE),
+                self._database.shared_transaction() as connection,
+            ):
                 found = await connection.fetchval(
                     "SELECT 1 FROM ended_session WHERE sid = $1", sid
                 )
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, TimeoutError):
+            self._away = self._clock()
             return False
         if found:
             self.end(sid)
@@ -107,7 +132,9 @@ class EndedSessions:
         oldest = self._clock() - REMEMBER
         self._ended = {sid: at for sid, at in self._ended.items() if at > oldest}
         self._asked = {
-            sid: at for sid, at in self._asked.items() if at > self._clock() - ASK_AGAIN
+            sid: asked
+            for sid, asked in self._asked.items()
+            if not asked[1].done() or asked[0] > self._clock() - ASK_AGAIN
         }
 
     def _heard(self, payload: str) -> None:

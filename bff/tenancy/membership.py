@@ -50,17 +50,17 @@ def choose(
     active = {m.tenant_id: m for m in memberships if not m.removed}
     removed = {m.tenant_id for m in memberships if m.removed}
     if chosen and current in active:
-        return _in(person, active[current])
+        return _in(person, active[current], policy)
     claimed = person.claimed_tenant
     if claimed is not None and policy != "ignore":
         if claimed in active:
-            return _in(person, active[claimed])
+            return _in(person, active[claimed], policy)
         if policy == "trust" and claimed not in removed:
             return Choice(claimed, united((), person.claimed_roles), join=True)
     if current in active:
-        return _in(person, active[current])
+        return _in(person, active[current], policy)
     first = next((m for m in memberships if not m.removed), None)
-    return Choice(None) if first is None else _in(person, first)
+    return Choice(None) if first is None else _in(person, first, policy)
 
 
 def united(stored: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
@@ -69,8 +69,8 @@ def united(stored: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
     return tuple(role for role in ROLES if role in both)
 
 
-def _in(person: Person, membership: Membership) -> Choice:
+def _in(person: Person, membership: Membership, policy: Policy) -> Choice:
     # The claim's roles count only for the tenant that the claim names.
-    same = person.claimed_tenant == membership.tenant_id
+    same = policy != "ignore" and person.claimed_tenant == membership.tenant_id
     claimed = person.claimed_roles if same else ()
     return Choice(membership.tenant_id, united(membership.roles, claimed))

@@ -36,7 +36,7 @@ class Tenancy:
             chosen=row.tenant_chosen if row else False,
         )
         if choice.tenant_id is not None and choice.join:
-            if await self._join(person, choice.tenant_id, choice.roles):
+            if await self._join(person, choice.tenant_id):
                 return choice.tenant_id, choice.roles
             log.warning("a claim names a tenant that does not exist")
             without = choose(
@@ -68,9 +68,7 @@ class Tenancy:
             )
         return str(found or "none")
 
-    async def _join(
-        self, person: Person, tenant_id: int, roles: tuple[str, ...]
-    ) -> bool:
+    async def _join(self, person: Person, tenant_id: int) -> bool:
         async with self._database.tenant_transaction(tenant_id) as connection:
             # A claimed id must exist already: ids are ours to give.
             if not await connection.fetchval(
@@ -78,13 +76,14 @@ class Tenancy:
             ):
                 return False
             await connection.execute(
-                "INSERT INTO tenant_users (tenant_id, iss, sub, email, roles) "
-                "VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+                # As a viewer: a claim's roles are united anew each time, so that
+                # taking them away at the provider takes effect.
+                "INSERT INTO tenant_users (tenant_id, iss, sub, email) "
+                "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
                 tenant_id,
                 person.iss,
                 person.sub,
                 person.email,
-                list(roles),
             )
         return True
 

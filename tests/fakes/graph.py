@@ -21,6 +21,7 @@ class FakeGraph:
     seen: list[dict[str, Any]] = field(default_factory=list)
     open_streams: int = 0
     healthy: bool = True
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -28,6 +29,7 @@ class FakeGraph:
         app.router.add_get("/info", self._echo)
         app.router.add_get("/threads/{id}/stream", self._endless)
         app.router.add_post("/threads/{id}/runs/stream", self._tokens)
+        app.router.add_get("/threads/slow/state", self._slow)
         app.router.add_route("*", "/threads{tail:.*}", self._echo)
         return app
 
@@ -46,6 +48,12 @@ class FakeGraph:
 
     async def _echo(self, request: web.Request) -> web.Response:
         return web.json_response(self._note(request, await request.text()))
+
+    async def _slow(self, request: web.Request) -> web.Response:
+        self._note(request)
+        self.asked.set()
+        await asyncio.sleep(60)
+        return web.json_response({})
 
     async def _tokens(self, request: web.Request) -> web.StreamResponse:
         self._note(request, await request.text())

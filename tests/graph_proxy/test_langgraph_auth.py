@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,12 @@ def claims(**changes: Any) -> dict[str, Any]:
         "iat": now,
         "exp": now + 300,
     } | changes
-    return {name: value for name, value in good.items() if value is not None}
+    # A timedelta is from now: what a parameter says at import is late by the time.
+    return {
+        name: now + value.total_seconds() if isinstance(value, timedelta) else value
+        for name, value in good.items()
+        if value is not None
+    }
 
 
 def token(
@@ -193,12 +199,12 @@ async def test_a_good_token_names_the_user(
         ({"typ": None}, "not an access token"),
         ({"sub": None}, "no subject"),
         ({"sub": ""}, "no subject"),
-        ({"exp": time.time() - 31}, "expired"),
+        ({"exp": timedelta(seconds=-31)}, "expired"),
         ({"exp": None}, "expired"),
         ({"exp": True}, "expired"),
         ({"exp": "4102444800"}, "expired"),
-        ({"iat": time.time() + 300}, "iat lies ahead"),
-        ({"nbf": time.time() + 300}, "nbf lies ahead"),
+        ({"iat": timedelta(seconds=300)}, "iat lies ahead"),
+        ({"nbf": timedelta(seconds=300)}, "nbf lies ahead"),
         ({"nbf": "0"}, "nbf lies ahead"),
     ],
 )
@@ -215,8 +221,8 @@ async def test_a_claim_that_does_not_fit_is_401(
     "changes",
     [
         {"aud": "graph"},
-        {"exp": time.time() - 5},
-        {"iat": time.time() + 100, "nbf": time.time() + 100},
+        {"exp": timedelta(seconds=-5)},
+        {"iat": timedelta(seconds=100), "nbf": timedelta(seconds=100)},
         {"iat": None},
     ],
 )
