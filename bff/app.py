@@ -20,6 +20,7 @@ from bff.auth.signing_in import PROVIDER
 from bff.auth.sso import TRANSACTIONS
 from bff.auth.throttle import THROTTLE, Throttle
 from bff.auth.transactions import Transactions
+from bff.client_address import TRUSTED, networks
 from bff.graph import LIVE, Live, make_proxy
 from bff.hardening import response_headers
 from bff.health import GRAPH_CHECK, GraphCheck
@@ -52,6 +53,7 @@ def make_app(config: Config, clock: Callable[[], float] = time.time) -> web.Appl
     )
     app[CONFIG] = config
     app[CLOCK] = clock
+    app[TRUSTED] = networks(config.server.trusted_proxies)
     app[LIVE] = Live()
     app[GRAPH_CHECK] = GraphCheck()
     app[telemetry.METRICS] = telemetry.Metrics()

@@ -90,6 +90,11 @@ class Server(Section):
         (),
         description="Further host names answered to, beside those of public_origins.",
     )
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="Addresses or CIDR blocks of the proxies in front, whose "
+        "X-Forwarded-For is believed; nobody's by default.",
+    )
     drain: float = Field(
         20.0, ge=0, description="Seconds that open streams get at shutdown."
     )

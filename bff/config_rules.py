@@ -5,6 +5,7 @@ Production is the default, and it is strict: what would be unsafe stops the star
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -109,6 +110,14 @@ def _addresses(config: Config) -> list[str]:
         elif written != origin:
             found.append(
                 f"server.public_origins.{index}: browsers write this origin {written}"
+            )
+    for index, value in enumerate(config.server.trusted_proxies):
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            found.append(
+                f"server.trusted_proxies.{index}: give an address or a CIDR block, "
+                "for example 10.0.0.0/8"
             )
     return found
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from aiohttp import web
 
 from bff.access import CONFIG, SESSION
+from bff.client_address import address_of
 from bff.errors import ShuttingDown, TooManyStreams
 from bff.sessions.revocation import ENDED, Cuttable, CutTask
 from bff.telemetry import METRICS, REQUEST_ID
@@ -144,7 +145,7 @@ def _identity_headers(
         ("Authorization", f"Bearer {ticket.access_token}"),
         ("X-Tenant-ID", str(ticket.tenant_id)),
         ("X-Request-ID", request[REQUEST_ID]),
-        ("X-Forwarded-For", request.remote or ""),
+        ("X-Forwarded-For", address_of(request)),
         ("X-Forwarded-Proto", scheme),
         ("X-Forwarded-Host", host),
     ]

@@ -16,6 +16,7 @@ from bff.auth.signing_in import PROVIDER, start_session
 from bff.auth.sso import TRANSACTIONS
 from bff.auth.throttle import THROTTLE, keys_of
 from bff.body import Body, read_body
+from bff.client_address import address_of
 from bff.database import DatabaseUnavailable
 from bff.errors import (
     AccountActionRequired,
@@ -69,7 +70,7 @@ async def login(request: web.Request) -> web.Response:
     if not request.app[CONFIG].auth.direct_grant:
         raise NotFound
     body = await read_body(request, Login)
-    keys = keys_of(body.email, request.remote)
+    keys = keys_of(body.email, address_of(request))
     known = request.app[DEVICE].knows(request, keys.account)
     number = await request.app[THROTTLE].enter(keys, known_device=known)
     tokens = await _granted(request, body, number)

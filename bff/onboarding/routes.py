@@ -12,6 +12,7 @@ from pydantic import Field
 
 from bff.access import SESSION, find_tenant
 from bff.body import Body, read_body
+from bff.client_address import address_of
 from bff.errors import NotFound, SessionEnded, TenantMissing, TooManyStreams
 from bff.onboarding.phases import document
 from bff.onboarding.store import ONBOARDING, Founder
@@ -49,7 +50,7 @@ async def first_login(request: web.Request) -> web.Response:
         sub=ticket.sub,
         email=ticket.email,
         email_verified=ticket.email_verified,
-        address=request.remote or "",
+        address=address_of(request),
         workspace_name=body.workspace_name,
     )
     store = request.app[ONBOARDING]

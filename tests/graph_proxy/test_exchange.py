@@ -3,10 +3,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import graph_proxy
+from graph_proxy.exchange import Exchange
 from tests.fakes.upstream import Peer, Received, fake_upstream
 from tests.graph_proxy.world import SOON, Gateway, gateway, until
 
@@ -301,3 +304,39 @@ async def test_a_compressed_body_is_described_as_it_is_sent(
         assert request.one("content-encoding") == "gzip"
         assert request.one("content-length") == str(len(packed))
         assert request.body == packed
+
+
+class Recording:
+    """A connection and its pool, noting what becomes of them."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def abort(self) -> None:
+        self.said.append("aborted")
+
+    def wake(self) -> None:
+        """Nobody waits."""
+
+    def release(self, *_: object) -> None:
+        self.said.append("released")
+
+
+@pytest.mark.parametrize("done", [False, True])
+async def test_a_connection_with_half_a_request_on_it_serves_nobody_else(
+    *, done: bool
+) -> None:
+    async def broken() -> None:
+        raise graph_proxy.BodyBroken("the request body broke off")
+
+    noted = Recording()
+    exchange = Exchange(cast("Any", noted), cast("Any", None), cast("Any", noted))
+    exchange._body = cast("Any", SimpleNamespace(done=done))
+    exchange._sending = asyncio.ensure_future(broken())
+    await asyncio.wait([exchange._sending])
+
+    exchange.end()
+
+    # The answer may have come whole: what counts is that the request did not.
+    assert ("aborted" in noted.said) is not done
+    assert isinstance(exchange._sending.exception(), graph_proxy.BodyBroken)
