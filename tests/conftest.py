@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from bff.dev.postgres import SUPERUSER, Postgres, start, stop
 from bff.roles import ROLES, ensure_roles
 from tests.databases import Databases
 from tests.parts import MISSING
+from tests.stock import Stock
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -57,24 +57,24 @@ async def _prepare(server: Postgres) -> None:
         await owner.close()
 
 
-_numbers = itertools.count(1)
+@pytest.fixture(scope="session")
+def stock(postgres_server: Postgres) -> Generator[Stock]:
+    """Keep migrated databases ready."""
+    url = postgres_server.url(SUPERUSER, "postgres")
+    with Stock(url, TEMPLATE).kept() as kept:
+        yield kept
 
 
 @pytest.fixture
-async def databases(postgres_server: Postgres) -> AsyncGenerator[Databases]:
+async def databases(
+    postgres_server: Postgres, stock: Stock
+) -> AsyncGenerator[Databases]:
     """Give a fresh, migrated database and its URLs by role."""
-    name = f"test_{next(_numbers)}"
-    superuser = await asyncpg.connect(postgres_server.url(SUPERUSER, "postgres"))
-    try:
-        await superuser.execute(
-            f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER bff_owner"
-        )
-        yield Databases(
-            {role: postgres_server.url(role, name) for role in (SUPERUSER, *ROLES)}
-        )
-        await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await superuser.close()
+    name = await asyncio.to_thread(stock.take)
+    yield Databases(
+        {role: postgres_server.url(role, name) for role in (SUPERUSER, *ROLES)}
+    )
+    stock.give_back(name)
 
 
 @pytest.fixture
