@@ -30,6 +30,7 @@ test: setup ## everything that can run here; says what could not and why
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+	@cat .cache/not-run
 
 check: setup ## formatting, lint, types, imports, spelling
 	$(BIN)/ruff format --check .

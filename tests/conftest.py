@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
 TEMPLATE = "bff_template"
+NOT_RUN = Path(__file__).parents[1] / ".cache" / "not-run"
 
 # A busy machine is no failure: pytest-timeout alone limits how long a test takes.
 settings.register_profile("no deadline", deadline=None)
@@ -85,6 +86,12 @@ async def world(databases: Databases) -> AsyncGenerator[World]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name each suite that could not run, and what would enable it."""
-    for part, why in MISSING.items():
-        terminalreporter.write_line(f"NOT RUN: the {part} tests. {why}", yellow=True)
+    """Name each suite that could not run, and what would enable it.
+
+    Also left in a file, which `make test` shows as its last words.
+    """
+    lines = [f"NOT RUN: the {part} tests. {why}" for part, why in MISSING.items()]
+    for line in lines:
+        terminalreporter.write_line(line, yellow=True)
+    NOT_RUN.parent.mkdir(exist_ok=True)
+    NOT_RUN.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
