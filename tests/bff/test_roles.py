@@ -25,6 +25,11 @@ BY_PROVIDER = (
     "(provider_sid = ( SELECT NULLIF(current_setting('request.provider_sid'::text, "
     "true), ''::text) AS \"nullif\"))"
 )
+BY_ADMIN = BY_TENANT.replace("request.tenant_id", "request.sessions_of_tenant")
+BY_TOKEN = (
+    "(token_hash = ( SELECT decode(NULLIF(current_setting('request.invite'::text, "
+    "true), ''::text), 'hex'::text) AS decode))"
+)
 # Policies of the serving role: command, USING, WITH CHECK.
 EXPECTED_POLICIES = {
     ("tenants", "ALL", BY_TENANT, BY_TENANT),
@@ -34,6 +39,10 @@ EXPECTED_POLICIES = {
     ("lead_scores", "ALL", BY_TENANT, BY_TENANT),
     ("auth_session", "ALL", BY_USER, BY_USER),
     ("auth_session", "SELECT", BY_PROVIDER, None),
+    ("auth_session", "SELECT", BY_ADMIN, None),
+    ("auth_session", "UPDATE", BY_ADMIN, BY_ADMIN),
+    ("tenant_invites", "ALL", BY_TENANT, BY_TENANT),
+    ("tenant_invites", "SELECT", BY_TOKEN, None),
 }
 EXPECTED_GRANTS = {
     "bff_app": {
@@ -48,17 +57,24 @@ EXPECTED_GRANTS = {
         "pgqueuer_log": "INSERT SELECT",
         "schema_migrations": "SELECT",
         "sign_in_failure": "DELETE INSERT SELECT",
+        "tenant_invites": "INSERT SELECT UPDATE",
         "tenant_users": "INSERT SELECT UPDATE",
         "tenants": "INSERT SELECT UPDATE",
     },
     "bff_worker": {
+        "attempts": "DELETE SELECT",
+        "auth_session": "DELETE SELECT",
         "companies": "SELECT",
+        "ended_session": "DELETE SELECT",
+        "logout_token": "DELETE SELECT",
         "onboarding": "INSERT SELECT UPDATE",
         "pgqueuer": "DELETE INSERT SELECT UPDATE",
         "pgqueuer_log": "DELETE INSERT SELECT UPDATE",
         "pgqueuer_schedules": "DELETE INSERT SELECT UPDATE",
         "pgqueuer_statistics": "DELETE INSERT SELECT UPDATE",
         "schema_migrations": "SELECT",
+        "sign_in_failure": "DELETE SELECT",
+        "tenant_invites": "DELETE SELECT",
         "tenant_users": "INSERT SELECT UPDATE",
         "tenants": "INSERT SELECT UPDATE",
     },
@@ -148,7 +164,8 @@ FORBIDDEN = (
     "ALTER TABLE tenants NO FORCE ROW LEVEL SECURITY",
     "DROP POLICY app_by_tenant ON tenants",
     "DELETE FROM tenants",
-    "DELETE FROM auth_session",
+    "TRUNCATE auth_session",
+    "DELETE FROM tenant_users",
     "UPDATE companies SET name = 'x'",
     "SET ROLE bff_owner",
     "SELECT setval('tenants_tenant_id_seq', 1)",

@@ -24,6 +24,16 @@ def scopes(text: str) -> set[str]:
     return set(text.split())
 
 
+def lasts(seconds: int, promised: float) -> bool:
+    """Compare lifetimes: Keycloak reads its clock twice, and a second may turn."""
+    return promised - seconds in {0, 1}
+
+
+def lifetime(said: dict[str, Any]) -> int:
+    """Take the times out of a token and return how long it lives."""
+    return int(said.pop("exp") - said.pop("iat"))
+
+
 async def test_answer_has_these_keys_in_this_order(side: Side) -> None:
     answer = await side.password(scope="openid")
 
@@ -41,8 +51,8 @@ async def test_answer_has_these_keys_in_this_order(side: Side) -> None:
         "session_state",
         "scope",
     ]
-    assert answer.json["expires_in"] == side.realm.access_ttl
-    assert answer.json["refresh_expires_in"] == side.realm.idle_ttl
+    assert lasts(answer.json["expires_in"], side.realm.access_ttl)
+    assert lasts(answer.json["refresh_expires_in"], side.realm.idle_ttl)
     assert answer.json["token_type"] == "Bearer"
     assert answer.json["not-before-policy"] == 0
     assert scopes(answer.json["scope"]) == SCOPE
@@ -73,9 +83,10 @@ async def test_tokens_say_the_same(side: Side) -> None:
         "azp": BFF,
         "sid": answer["session_state"],
         "sub": access["sub"],
-        "iat": access["iat"],
-        "exp": access["iat"] + side.realm.access_ttl,
     }
+    assert lasts(lifetime(access), side.realm.access_ttl)
+    assert lasts(lifetime(identity), side.realm.access_ttl)
+    assert lasts(lifetime(refresh), side.realm.idle_ttl)
     assert access.pop("jti").startswith("onrtro:")
     assert scopes(access.pop("scope")) == SCOPE
     assert access == common | ALICE | {
@@ -92,7 +103,6 @@ async def test_tokens_say_the_same(side: Side) -> None:
     assert ("reuse_id" in refresh) is side.realm.rotate
     refresh.pop("reuse_id", None)
     assert refresh == common | {
-        "exp": access["iat"] + side.realm.idle_ttl,
         "aud": side.issuer,
         "aud_x": "nexius-api",
         "prov": "default",
@@ -225,9 +235,8 @@ async def test_service_account(side: Side) -> None:
     said = claims(answer["access_token"])
     assert said.pop("jti").startswith("trrtcc:")
     assert "manage-users" in said.pop("resource_access")["realm-management"]["roles"]
+    assert lasts(lifetime(said), side.realm.access_ttl)
     assert said == {
-        "exp": said["iat"] + side.realm.access_ttl,
-        "iat": said["iat"],
         "iss": side.issuer,
         "aud": "realm-management",
         "sub": said["sub"],
