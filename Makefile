@@ -7,7 +7,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
         --no-strip-extras --no-header --quiet \
         --extra dev --extra langgraph --group test --group check --group build
 
-.PHONY: setup run test check acceptance docs clean lock
+.PHONY: setup run test check bench soak acceptance docs clean lock
 
 setup: .venv/.ready ## make .venv with the locked requirements
 
@@ -39,6 +39,12 @@ check: setup ## formatting, lint, types, imports, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	@! git ls-files --error-unmatch uv.lock >/dev/null 2>&1 || { echo "uv.lock holds addresses of one registry; remove it"; exit 1; }
+
+bench: setup ## the gateway beside nginx and others, minutes; options: make bench ARGS=--help
+	@$(BIN)/python -m bench.run $(ARGS)
+
+soak: setup ## a thousand sessions at once for a minute: nobody gets another's answer
+	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 acceptance: setup ## the whole product from outside: SDK and Chromium against `bff dev`
 	@$(BIN)/python -m pytest tests/real $(ARGS)

@@ -31,6 +31,7 @@ from bff.origin import Gate, passes
 from bff.sessions.browser import CLOCK, COOKIES, forget, keep
 from bff.sessions.cookies import CookieTooLarge
 from bff.sessions.refresh import (
+    WHILE_ALIVE,
     Refresher,
     RefreshRefused,
     RefreshStale,
@@ -134,8 +135,11 @@ async def current(request: web.Request) -> AccessTicket:
         forget(request)
         raise SessionEnded
     if ticket.should_refresh(now):
+        # Nobody waits long for what is not needed yet.
+        soon = request.app[CLOCK]() + WHILE_ALIVE
+        patience = None if ticket.is_expired(soon) else WHILE_ALIVE
         try:
-            ticket = (await refreshed(request, ticket)).access
+            ticket = (await refreshed(request, ticket, patience)).access
         except AuthUnavailable:
             # While the old token lives the request simply goes on with it.
             if ticket.is_expired(request.app[CLOCK]()):
@@ -144,8 +148,12 @@ async def current(request: web.Request) -> AccessTicket:
     return ticket
 
 
-async def refreshed(request: web.Request, ticket: AccessTicket) -> Pair:
+async def refreshed(
+    request: web.Request, ticket: AccessTicket, patience: float | None = None
+) -> Pair:
     """Return the next generation of the session, kept by the answer's cookies.
+
+    *patience* is in seconds; without it, as long as a renewal may take.
 
     Raises:
         SessionEnded: when there is none; the cookies are cleared.
@@ -159,7 +167,7 @@ async def refreshed(request: web.Request, ticket: AccessTicket) -> Pair:
         forget(request)
         raise SessionEnded
     try:
-        pair = await request.app[REFRESHER].next(ticket, refresh)
+        pair = await request.app[REFRESHER].next(ticket, refresh, patience=patience)
     except RefreshRefused as error:
         outcomes.labels("refused").inc()
         forget(request)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -16,19 +17,24 @@ from aiohttp import web
 from bff import database, listener, outbound, telemetry
 from bff.access import CONFIG, REFRESHER, STORE
 from bff.auth.device import DEVICE, KnownDevice
+from bff.auth.registrar import REGISTRAR, Registrar
 from bff.auth.signing_in import PROVIDER
 from bff.auth.sso import TRANSACTIONS
 from bff.auth.throttle import THROTTLE, Throttle
 from bff.auth.transactions import Transactions
 from bff.client_address import TRUSTED, networks
+from bff.front import EXPRESS
 from bff.graph import LIVE, Live, make_proxy
+from bff.graph_direct import GraphExpress
 from bff.hardening import response_headers
 from bff.health import GRAPH_CHECK, GraphCheck
+from bff.identity.accounts import Accounts
 from bff.identity.provider import Provider
 from bff.middlewares import mark_started, outermost
 from bff.onboarding.store import ONBOARDING, OnboardingStore
 from bff.onboarding.watch import WATCH, Watch
 from bff.onboarding.worker import STEPS, Runner, utc_now, work
+from bff.onboarding.write_back import WriteBack
 from bff.routes import add_admin, add_public
 from bff.sessions.browser import CLOCK, COOKIES, write_cookies
 from bff.sessions.cookies import CookieRules, Cookies
@@ -36,14 +42,21 @@ from bff.sessions.keyring import load_ring
 from bff.sessions.refresh import Refresher
 from bff.sessions.revocation import ENDED, EndedSessions
 from bff.sessions.store import SessionStore
+from bff.tenancy.invites import INVITES, Invites
 from bff.tenancy.store import TENANCY, Tenancy
+from bff.tidy import keep_tidy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    import aiohttp
+
     from bff.config import Config
 
 log = logging.getLogger(__name__)
+
+# Seconds that renewals under way get once everything else has stopped.
+LANDING = 5.0
 
 
 def make_app(config: Config, clock: Callable[[], float] = time.time) -> web.Application:
@@ -57,22 +70,25 @@ def make_app(config: Config, clock: Callable[[], float] = time.time) -> web.Appl
     app[LIVE] = Live()
     app[GRAPH_CHECK] = GraphCheck()
     app[telemetry.METRICS] = telemetry.Metrics()
+    app[telemetry.METRICS].streams.set_function(lambda: len(app[LIVE].streams))
     proxies = {
         name: (make_proxy(target), target)
         for name, target in config.proxy.items()
         if target.upstreams
     }
     add_public(app, proxies)
-    # Order matters: what has begun is marked first, cookies come last.
+    # Order matters: what has begun is marked first, and an answer that sets cookies is
+    # kept by nobody.
     app.on_response_prepare.append(mark_started)
-    app.on_response_prepare.append(response_headers(config))
     app.on_response_prepare.append(write_cookies)
+    app.on_response_prepare.append(response_headers(config))
 
     async def resources(app: web.Application) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             for proxy, _ in proxies.values():
                 stack.push_async_callback(proxy.close)
             await stack.enter_async_context(_identity(app, config, clock))
+            app[EXPRESS] = GraphExpress(app, proxies, asyncio.get_running_loop())
             if config.worker.embedded:
                 await stack.enter_async_context(worker(config))
             yield
@@ -119,7 +135,9 @@ async def _identity(
         )
         http = await stack.enter_async_context(outbound.client_session())
         hears = listener.Listener(config.database.listen_url.get_secret_value() or url)
-        provider = Provider(config.auth, http, clock)
+        provider = Provider(
+            config.auth, http, clock, tenant_source=config.tenancy.source
+        )
         store = SessionStore(db, ring)
         tenancy = Tenancy(db, config.tenancy.claim)
         app[database.DATABASE] = db
@@ -128,26 +146,39 @@ async def _identity(
         app[PROVIDER] = provider
         app[STORE] = store
         app[TENANCY] = tenancy
+        app[INVITES] = Invites(db)
         app[COOKIES] = Cookies(ring, rules)
         app[TRANSACTIONS] = Transactions(ring, rules)
         app[DEVICE] = KnownDevice(ring, rules)
         app[THROTTLE] = Throttle(db)
         app[REFRESHER] = Refresher(store, provider, tenancy.resolve, clock)
+        # Before what they need is closed: with rotation, a lost answer signs out.
+        stack.push_async_callback(app[REFRESHER].flights.land, LANDING)
         app[ENDED] = EndedSessions(db, hears, clock)
         app[ONBOARDING] = OnboardingStore(db, config.onboarding)
         app[WATCH] = Watch(hears)
         await stack.enter_async_context(hears.running())
+        if config.registration.mode == "admin_api":
+            accounts = Accounts(config.auth, http, clock)
+            registrar = Registrar(accounts, app[telemetry.METRICS].registrations)
+            app[REGISTRAR] = registrar
+            await stack.enter_async_context(registrar.running(config.server.drain))
         yield
 
 
 @asynccontextmanager
 async def worker(config: Config) -> AsyncGenerator[None]:
-    """Run the job worker in the background, again after every lost connection."""
+    """Run the job worker in the background, and tidy up beside it.
+
+    Both begin again after every lost connection.
+    """
     url = config.database.worker_url.get_secret_value()
     closing = asyncio.Event()
 
-    async def forever(db: database.Database) -> None:
-        runner = Runner(OnboardingStore(db, config.onboarding), STEPS, utc_now)
+    async def forever(db: database.Database, http: aiohttp.ClientSession) -> None:
+        store = OnboardingStore(db, config.onboarding)
+        afterwards = _write_back(config, store, http)
+        runner = Runner(store, STEPS, utc_now, afterwards=afterwards)
         # Not `while True`: a connection that breaks as we cancel hides the cancelling.
         while not closing.is_set():
             try:
@@ -157,12 +188,30 @@ async def worker(config: Config) -> AsyncGenerator[None]:
                 log.exception("the worker stopped and starts again")
             await asyncio.sleep(1)
 
-    async with database.connect(url, size=4, name="bff-worker") as db:
-        task = asyncio.ensure_future(forever(db))
+    async with (
+        outbound.client_session() as http,
+        database.connect(url, size=4, name="bff-worker") as db,
+    ):
+        tasks = [
+            asyncio.ensure_future(forever(db, http)),
+            asyncio.ensure_future(keep_tidy(db, closing, random.random)),
+        ]
         try:
             yield
         finally:
             closing.set()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+def _write_back(
+    config: Config, store: OnboardingStore, http: aiohttp.ClientSession
+) -> WriteBack | None:
+    """Return what notes a ready tenant at the provider; None where nobody may."""
+    if not config.auth.provisioner_client_id or config.tenancy.source != "attribute":
+        return None
+    accounts = Accounts(config.auth, http, time.time)
+    return WriteBack(store, accounts, config.auth.issuer)

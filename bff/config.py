@@ -95,6 +95,13 @@ class Server(Section):
         description="Addresses or CIDR blocks of the proxies in front, whose "
         "X-Forwarded-For is believed; nobody's by default.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes that serve on the one port; each has an admin listener, "
+        "on the port of admin_listen and those that follow.",
+    )
     drain: float = Field(
         20.0, ge=0, description="Seconds that open streams get at shutdown."
     )
@@ -131,7 +138,19 @@ class Auth(Section):
         "", description="Issuer URL, compared exactly with every token."
     )
     client_id: str = Field("nexius-bff", description="The gateway's client.")
-    client_secret: Secret = Field(SecretStr(""), description="Its secret.")
+    client_secret: Secret = Field(
+        SecretStr(""), description="Its secret; or give client_key_file."
+    )
+    client_key_file: Path | None = Field(
+        None,
+        description="File with its private key (PEM, RSA or P-256), instead of a "
+        "secret: private_key_jwt. `bff keys client` makes one.",
+    )
+    client_key_id: str | None = Field(
+        None,
+        description="Key id that is sent; by default the key's thumbprint (RFC 7638), "
+        'as in the JWKS of `bff keys client`. "" sends none.',
+    )
     audience: str = Field("nexius-api", description="Required in `aud` of every token.")
     scope: str = Field("openid email profile", description="Scopes asked for.")
     direct_grant: bool = Field(
@@ -142,6 +161,35 @@ class Auth(Section):
         ("login", "create"), description="Values of `prompt` that /auth/sso passes on."
     )
     timeout: float = Field(10.0, gt=0, description="Seconds for one provider call.")
+    refusal_step: float = Field(
+        0.5,
+        ge=0,
+        le=5,
+        description="A refused password is answered after a multiple of these "
+        "seconds, so that the time does not tell who has an account; 0 for at once.",
+    )
+    provisioner_client_id: str = Field(
+        "",
+        description="Another client, with a service account that may manage users.",
+    )
+    provisioner_client_secret: Secret = Field(
+        SecretStr(""), description="Its secret; a leak of client_secret makes no users."
+    )
+
+
+class Register(Section):
+    """Who may open an account."""
+
+    mode: Literal["self_service", "admin_api", "off"] = Field(
+        "self_service",
+        description="`self_service`: the provider's own page; `admin_api`: the gateway "
+        "asks the provider, with the provisioner client; `off`: there is no way here.",
+    )
+    password_length: int = Field(
+        8, ge=1, description="Characters that a password has at least."
+    )
+    per_address_daily: int = Field(20, ge=1, description="Tries from one network.")
+    per_email_daily: int = Field(3, ge=1, description="Tries for one e-mail address.")
 
 
 class Session(Section):
@@ -195,6 +243,12 @@ class ProxyTarget(Section):
     head_timeout: float = Field(300.0, gt=0, description="Seconds until the answer.")
     max_body: int = Field(100 * 2**20, gt=0)
     heartbeat: float | None = Field(None, gt=0)
+    max_in_flight: int = Field(
+        20_000,
+        gt=0,
+        description="Answers under way in one process; beyond it 503, for a balancer "
+        "to try another.",
+    )
     max_streams_per_session: int = Field(100, gt=0)
     max_streams_per_tenant: int = Field(2000, gt=0)
 
@@ -206,6 +260,12 @@ class Tenancy(Section):
         "trust",
         description="`trust`: the claim tenant_id makes the membership (not a removed "
         "one); `check`: it must match a membership; `ignore`: memberships only.",
+    )
+    source: Literal["attribute", "organization"] = Field(
+        "attribute",
+        description="What the claim is: `tenant_id`, from an attribute of the person; "
+        "or `organization`, whose alias is the tenant's number. The latter needs "
+        "`organization` or `organization:*` in auth.scope.",
     )
 
 
@@ -236,6 +296,7 @@ class Telemetry(Section):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
+    access_log: bool = Field(default=True, description="A line for each request.")
 
 
 class Config(BaseSettings):
@@ -251,6 +312,8 @@ class Config(BaseSettings):
     server: Server = Server()
     database: Database = Database()
     auth: Auth = Auth()
+    # By another name here: `register` is a method of every abstract class.
+    registration: Register = Field(Register(), alias="register")
     session: Session = Session()
     csrf: Csrf = Csrf()
     proxy: dict[str, ProxyTarget] = Field(
@@ -327,7 +390,8 @@ def build(values: dict[str, Any], extra_problems: list[str] | None = None) -> Co
     """
     problems = list(extra_problems or [])
     # Sorted out here: pydantic-settings takes some names as orders to itself.
-    known = {key: values[key] for key in values if key in Config.model_fields}
+    names = {field.alias or name for name, field in Config.model_fields.items()}
+    known = {key: values[key] for key in values if key in names}
     problems += [
         f"{key}: there is no such setting" for key in values if key not in known
     ]

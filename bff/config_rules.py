@@ -21,19 +21,25 @@ ORIGIN = re.compile(
 )
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LARGEST_PORT = 65535
+# Of the one the person is in or chooses; of all they are in.
+ORGANIZATION_SCOPES = {"organization", "organization:*"}
 
 
 def problems_of(config: Config) -> list[str]:
     """Return one sentence for each problem, each beginning with its key."""
     found = [
         *_required(config),
+        *_registration(config),
         *_database(config),
         *_addresses(config),
+        *_tenancy(config),
         *_cookies(config),
         *_proxies(config),
     ]
     if config.environment == "production":
         found += _production(config)
+    else:
+        found += _dev(config)
     return found
 
 
@@ -68,13 +74,51 @@ def _required(config: Config) -> list[str]:
         )
     elif not _is_address(config.auth.issuer):
         found.append("auth.issuer: give https://HOST/realms/REALM")
-    if not config.auth.client_secret.get_secret_value():
+    has_secret = bool(config.auth.client_secret.get_secret_value())
+    if not has_secret and config.auth.client_key_file is None:
         found.append(
-            "auth.client_secret: missing; set NEXIUS_CLIENT_SECRET (a gateway is a "
-            "confidential client)"
+            "auth.client_secret: missing; set NEXIUS_CLIENT_SECRET or "
+            "auth.client_key_file (a gateway is a confidential client)"
+        )
+    if has_secret and config.auth.client_key_file is not None:
+        found.append(
+            "auth.client_key_file: there is an auth.client_secret too; leave one out"
         )
     if not config.auth.audience:
         found.append("auth.audience: empty; without it any client's token would pass")
+    return found
+
+
+def _registration(config: Config) -> list[str]:
+    found = []
+    auth = config.auth
+    secret = auth.provisioner_client_secret.get_secret_value()
+    if auth.provisioner_client_id and not secret:
+        found.append(
+            "auth.provisioner_client_secret: missing; set NEXIUS_ADMIN_CLIENT_SECRET"
+        )
+    if secret and not auth.provisioner_client_id:
+        found.append("auth.provisioner_client_id: missing; set NEXIUS_ADMIN_CLIENT_ID")
+    if auth.provisioner_client_id and "/realms/" not in auth.issuer:
+        found.append(
+            "auth.provisioner_client_id: is for Keycloak, whose issuer ends in "
+            "/realms/REALM"
+        )
+    if auth.provisioner_client_id == auth.client_id:
+        found.append(
+            "auth.provisioner_client_id: must be another client than auth.client_id, "
+            "so that a leaked secret of the one cannot make users"
+        )
+    if config.registration.mode == "admin_api" and not auth.provisioner_client_id:
+        found.append(
+            "register.mode: admin_api needs a client that may manage users; set "
+            "NEXIUS_ADMIN_CLIENT_ID and NEXIUS_ADMIN_CLIENT_SECRET"
+        )
+    if config.registration.mode == "self_service" and "create" not in auth.prompts:
+        found.append(
+            'register.mode: self_service needs "create" in auth.prompts; add it, or '
+            'set register.mode = "off"'
+        )
     return found
 
 
@@ -113,11 +157,17 @@ def _addresses(config: Config) -> list[str]:
             )
     for index, value in enumerate(config.server.trusted_proxies):
         try:
-            ipaddress.ip_network(value, strict=False)
+            everybody = not ipaddress.ip_network(value, strict=False).prefixlen
         except ValueError:
             found.append(
                 f"server.trusted_proxies.{index}: give an address or a CIDR block, "
                 "for example 10.0.0.0/8"
+            )
+            continue
+        if everybody:
+            found.append(
+                f"server.trusted_proxies.{index}: trusts everybody's word about where "
+                "they are; name the proxies"
             )
     return found
 
@@ -143,6 +193,17 @@ def _is_address(url: str) -> bool:
     return _as_browsers_write(f"{scheme}://{place}") is not None and not (
         set(path) & set("?#") or any(sign.isspace() for sign in path)
     )
+
+
+def _tenancy(config: Config) -> list[str]:
+    found = []
+    asked = set(config.auth.scope.split())
+    if config.tenancy.source == "organization" and not asked & ORGANIZATION_SCOPES:
+        found.append(
+            "tenancy.source: add organization or organization:* to auth.scope, or no "
+            "token names an organization"
+        )
+    return found
 
 
 def _cookies(config: Config) -> list[str]:
@@ -192,3 +253,28 @@ def _production(config: Config) -> list[str]:
             "a key, keep it in BFF_SESSION__KEYS or session.key_file"
         )
     return found
+
+
+def _dev(config: Config) -> list[str]:
+    """Allow plain http where no network is between the two ends."""
+    places = {"auth.issuer": config.auth.issuer}
+    for index, origin in enumerate(config.server.public_origins):
+        places[f"server.public_origins.{index}"] = origin
+    return [
+        f"{key}: plain http is for this machine only, in dev too; use https"
+        for key, url in places.items()
+        if url.lower().startswith("http://") and not _is_loopback(url)
+    ]
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        name = urlsplit(url).hostname or ""
+    except ValueError:
+        return True  # no address at all, which is said elsewhere
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -6,7 +6,8 @@ before any statement of the caller runs, and a failure to set it fails the reque
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 ACQUIRE_TIMEOUT = 5.0
+# A server that does not even begin a transaction by then is frozen or cut off: nobody
+# waits for it as long as a statement may take.
+BEGIN_TIMEOUT = 3.0
+# A caller that is told to stop does not wait longer for the statement's cancelling.
+CANCEL_TIMEOUT = 1.0
 # How asyncpg says that the server is away, stopping, full, or silent too long.
 LOST = (
     OSError,
@@ -70,6 +76,37 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def invite_transaction(
+        self, token_hash: bytes
+    ) -> AsyncGenerator[asyncpg.pool.PoolConnectionProxy]:
+        """Open a transaction that sees the one invitation whose token one holds.
+
+        Raises:
+            DatabaseUnavailable: when no connection can be had within 5 s.
+        """
+        async with self._transaction() as connection:
+            await connection.execute(
+                "SELECT set_config('request.invite', $1, true)", token_hash.hex()
+            )
+            yield connection
+
+    @asynccontextmanager
+    async def sessions_transaction(
+        self, tenant_id: int
+    ) -> AsyncGenerator[asyncpg.pool.PoolConnectionProxy]:
+        """Open a transaction that sees the sessions acting for one tenant.
+
+        Raises:
+            DatabaseUnavailable: when no connection can be had within 5 s.
+        """
+        async with self._transaction() as connection:
+            await connection.execute(
+                "SELECT set_config('request.sessions_of_tenant', $1, true)",
+                str(tenant_id),
+            )
+            yield connection
+
+    @asynccontextmanager
     async def shared_transaction(
         self,
     ) -> AsyncGenerator[asyncpg.pool.PoolConnectionProxy]:
@@ -89,16 +126,60 @@ class Database:
             connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
         except NO_CONNECTION as error:
             raise DatabaseUnavailable("no database connection") from error
+        stopped = False
         try:
             try:
-                async with connection.transaction():
+                async with _begun(connection):
                     yield connection
+            except asyncio.CancelledError:
+                stopped = True
+                raise
             finally:
-                await self._pool.release(connection, timeout=ACQUIRE_TIMEOUT)
+                await self._give_back(connection, stopped=stopped)
         except asyncpg.DataError:
             raise  # an InterfaceError too, but of a value that fits no column
         except LOST as error:
             raise DatabaseUnavailable("the database connection was lost") from error
+
+    async def _give_back(
+        self, connection: asyncpg.pool.PoolConnectionProxy, *, stopped: bool
+    ) -> None:
+        if not stopped:
+            await self._pool.release(connection, timeout=ACQUIRE_TIMEOUT)
+            return
+        # Who is told to stop stops, whatever becomes of the connection.
+        with suppress(*LOST):
+            await self._pool.release(connection, timeout=CANCEL_TIMEOUT)
+
+
+@asynccontextmanager
+async def _begun(
+    connection: asyncpg.pool.PoolConnectionProxy,
+) -> AsyncGenerator[None]:
+    """Begin a transaction, and end it without waiting for a server that is silent."""
+    transaction = connection.transaction()
+    try:
+        async with asyncio.timeout(BEGIN_TIMEOUT):
+            await transaction.start()
+    except (TimeoutError, asyncio.CancelledError):
+        connection.terminate()
+        raise
+    try:
+        yield
+    except TimeoutError:
+        connection.terminate()
+        raise
+    except asyncio.CancelledError:
+        # In the middle of a statement there is nothing to be said: giving the
+        # connection back cancels it and rolls back.
+        with suppress(asyncpg.InterfaceError):
+            await transaction.rollback()
+        raise
+    except BaseException:
+        await transaction.rollback()
+        raise
+    else:
+        await transaction.commit()
 
 
 async def set_tenant(

@@ -11,6 +11,8 @@ import aiohttp
 import asyncpg
 
 from bff import migrate
+from bff.identity.accounts import AccountRefused, Accounts
+from bff.identity.client_auth import ClientKeyError
 from bff.identity.messages import ProviderUnavailable, Refusal, TokenRefused
 from bff.identity.provider import Provider
 from bff.outbound import client_session
@@ -102,7 +104,11 @@ async def _schema(connection: asyncpg.Connection) -> Finding:
 async def _provider(
     config: Config, http: aiohttp.ClientSession
 ) -> AsyncGenerator[Finding]:
-    provider = Provider(config.auth, http, time.time)
+    try:
+        provider = Provider(config.auth, http, time.time)
+    except ClientKeyError as error:
+        yield Finding("client credentials", ok=False, said=str(error))
+        return
     try:
         found = await provider.discovery()
     except ProviderUnavailable as error:
@@ -123,6 +129,8 @@ async def _provider(
     if skew is not None:
         yield Finding("clock", ok=skew < CLOCK_LIMIT, said=f"{skew:.0f} s apart")
     yield await _client(provider)
+    if config.auth.provisioner_client_id:
+        yield await _provisioner(Accounts(config.auth, http, time.time))
 
 
 def _signing_keys(found: object) -> int:
@@ -136,6 +144,15 @@ def _skew(date: str | None) -> float | None:
         return abs(parsedate_to_datetime(date or "").timestamp() - time.time())
     except ValueError:
         return None
+
+
+async def _provisioner(accounts: Accounts) -> Finding:
+    name = "provisioner client"
+    try:
+        await accounts.check()
+    except (AccountRefused, ProviderUnavailable) as error:
+        return Finding(name, ok=False, said=f"{error}; does it have manage-users?")
+    return Finding(name, ok=True, said="may manage users")
 
 
 async def _client(provider: Provider) -> Finding:

@@ -29,6 +29,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "NEXIUS_CLIENT_ID": ("auth", "client_id"),
     "NEXIUS_CLIENT_SECRET": ("auth", "client_secret"),
     "NEXIUS_AUDIENCE": ("auth", "audience"),
+    "NEXIUS_ADMIN_CLIENT_ID": ("auth", "provisioner_client_id"),
+    "NEXIUS_ADMIN_CLIENT_SECRET": ("auth", "provisioner_client_secret"),
     "LANGGRAPH_BASE_URL": ("proxy", "graph", "upstreams"),
     "LANGGRAPH_REMOTE_URL": ("proxy", "graph", "upstreams"),
     "COOKIE_SECURE": ("session", "secure"),

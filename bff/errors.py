@@ -220,6 +220,23 @@ class OnboardingClosed(GatewayError):
     detail = "New workspaces are not open to this account."
 
 
+class InviteNotFound(NotFound):
+    """Answer alike for an invitation that is unknown, used, or too old."""
+
+    code = "invite_not_found"
+    detail = "This invitation does not exist, has been used, or is too old."
+
+
+class InviteForAnother(GatewayError):
+    """Refuse an invitation that names an address which is not proven to be ours."""
+
+    status = 403
+    code = "invite_for_another"
+    detail = (
+        "This invitation is for another e-mail address, or yours is not confirmed yet."
+    )
+
+
 class Unavailable(GatewayError):
     """Tell that something we depend on is away."""
 
@@ -236,12 +253,35 @@ class GraphUnavailable(GatewayError):
     detail = "The agent's server cannot be reached right now. Try again in a moment."
 
 
+class AnswerLost(GatewayError):
+    """Tell that a request may have been carried out, though no answer came of it.
+
+    SDKs send a POST again after a 5xx, Chromium by itself after a connection that
+    broke before an answer: either would start the run again, up to six times.
+    """
+
+    status = 409
+    code = "answer_lost"
+    detail = (
+        "The agent's server broke off before it answered. It may have begun: look "
+        "before you send this again."
+    )
+
+
 class ShuttingDown(GatewayError):
     """Send new work to another replica."""
 
     status = 503
     code = "shutting_down"
     detail = "This server is being restarted. Try again in a moment."
+
+
+class TooBusy(GatewayError):
+    """Take no more than this process can hold."""
+
+    status = 503
+    code = "too_busy"
+    detail = "This server has too much to do right now. Try again in a moment."
 
 
 class TooManyStreams(GatewayError):

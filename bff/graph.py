@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,9 +11,10 @@ from aiohttp import web
 
 from bff.access import CONFIG, SESSION
 from bff.client_address import address_of
-from bff.errors import ShuttingDown, TooManyStreams
+from bff.errors import AnswerLost, ShuttingDown, TooBusy, TooManyStreams
+from bff.origin import SAFE_METHODS
 from bff.sessions.revocation import ENDED, Cuttable, CutTask
-from bff.telemetry import METRICS, REQUEST_ID
+from bff.telemetry import REQUEST_ID
 from graph_proxy import Allow, Forwarded, Proxy, UpstreamBroken, abort
 from graph_proxy.langgraph import LANGGRAPH
 
@@ -34,23 +34,35 @@ class Live:
     """What is streaming now, for limits and for the end of the process."""
 
     streams: set[Cuttable] = field(default_factory=set)
-    by_session: Counter[UUID] = field(default_factory=Counter)
-    by_tenant: Counter[int | None] = field(default_factory=Counter)
+    total: int = 0
+    by_session: dict[int, int] = field(default_factory=dict)  # by `sid.int`
+    by_tenant: dict[int | None, int] = field(default_factory=dict)
     draining: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def enter(self, ticket: AccessTicket) -> None:
+    def enter(self, sid: UUID, tenant_id: int | None) -> None:
         """Count an answer that is asked for; it may be long in coming."""
-        self.by_session[ticket.sid] += 1
-        self.by_tenant[ticket.tenant_id] += 1
-        self.idle.clear()
+        if not self.total:
+            self.idle.clear()
+        self.total += 1
+        self.by_session[sid.int] = self.by_session.get(sid.int, 0) + 1
+        self.by_tenant[tenant_id] = self.by_tenant.get(tenant_id, 0) + 1
 
-    def leave(self, ticket: AccessTicket) -> None:
+    def leave(self, sid: UUID, tenant_id: int | None) -> None:
         """Count it out again."""
-        _count_out(self.by_session, ticket.sid)
-        _count_out(self.by_tenant, ticket.tenant_id)
-        if not self.by_session:
+        self.total -= 1
+        _count_out(self.by_session, sid.int)
+        _count_out(self.by_tenant, tenant_id)
+        if not self.total:
             self.idle.set()
+
+    def has_room(self, ticket: AccessTicket, target: ProxyTarget) -> bool:
+        """Tell whether another answer for *ticket* is within the limits of *target*."""
+        return (
+            self.total < target.max_in_flight
+            and self.by_session.get(ticket.sid.int, 0) < target.max_streams_per_session
+            and self.by_tenant.get(ticket.tenant_id, 0) < target.max_streams_per_tenant
+        )
 
     def cut_all(self) -> None:
         """Break every stream that is still open."""
@@ -58,11 +70,12 @@ class Live:
             stream.cut()
 
 
-def _count_out(counter: Counter[K], key: K) -> None:
-    # Not `-=`: that walks over everybody's counts at the end of each answer.
-    counter[key] -= 1
-    if not counter[key]:
-        del counter[key]
+def _count_out(counts: dict[K, int], key: K) -> None:
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
+    else:
+        del counts[key]
 
 
 LIVE = web.AppKey("live", Live)
@@ -92,15 +105,16 @@ def graph(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return the handler of one ``[proxy.NAME]`` table.
 
-    A failure after the request was sent breaks the connection instead of answering:
-    an SDK would take an answer for a reason to start the run again.
+    A failure after the request was sent must not start a run again: SDKs send a POST
+    again after a 5xx, Chromium after a connection that broke without an answer, so
+    409 it is. What only reads may be asked again: the connection breaks.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         ticket, live = request[SESSION], request.app[LIVE]
         _check_limits(ticket, live, target)
         headers = _identity_headers(request, ticket, target)
-        live.enter(ticket)
+        live.enter(ticket.sid, ticket.tenant_id)
         waiting = CutTask()
         live.streams.add(waiting)
         request.app[ENDED].add(ticket.sid, waiting)
@@ -111,9 +125,11 @@ def graph(
                 public_url=request.app[CONFIG].canonical_origin,
             )
         except BaseException as error:
-            live.leave(ticket)
+            live.leave(ticket.sid, ticket.tenant_id)
             if isinstance(error, UpstreamBroken):
                 log.warning("the graph server broke off: %s", error)
+                if request.method not in SAFE_METHODS:
+                    raise AnswerLost from error
                 return abort(request)
             raise
         finally:
@@ -130,9 +146,9 @@ def graph(
 def _check_limits(ticket: AccessTicket, live: Live, target: ProxyTarget) -> None:
     if live.draining:
         raise ShuttingDown(headers={"Retry-After": "1", "Connection": "close"})
-    if live.by_session[ticket.sid] >= target.max_streams_per_session:
-        raise TooManyStreams(headers={"Retry-After": "5"})
-    if live.by_tenant[ticket.tenant_id] >= target.max_streams_per_tenant:
+    if live.total >= target.max_in_flight:
+        raise TooBusy(headers={"Retry-After": "2"})
+    if not live.has_room(ticket, target):
         raise TooManyStreams(headers={"Retry-After": "5"})
 
 
@@ -158,15 +174,13 @@ def _watch(
     request: web.Request, ticket: AccessTicket, live: Live, stream: Forwarded
 ) -> None:
     """Have *stream* cut when its session ends, and counted out when it is over."""
-    ended, metrics = request.app[ENDED], request.app[METRICS]
+    ended = request.app[ENDED]
     live.streams.add(stream)
-    metrics.streams.inc()
     ended.add(ticket.sid, stream)
 
     def over() -> None:
         live.streams.discard(stream)
-        live.leave(ticket)
-        metrics.streams.dec()
+        live.leave(ticket.sid, ticket.tenant_id)
         ended.discard(ticket.sid, stream)
 
     stream.add_done_callback(over)

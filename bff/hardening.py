@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bff.telemetry import REQUEST_ID
+from graph_proxy import Forwarded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from aiohttp import web
 
@@ -21,6 +22,15 @@ PAGE_POLICY = (
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 VARY = "Cookie, Origin, Sec-Fetch-Site"
 YEAR = 31536000
+# Ours, whatever a handler or an upstream says.
+FIXED = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+HSTS = f"max-age={YEAR}; includeSubDomains"
 
 
 def response_headers(
@@ -33,19 +43,72 @@ def response_headers(
         headers = response.headers
         headers.popall("Server", None)
         headers["X-Request-ID"] = request.get(REQUEST_ID, "")
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "no-referrer"
-        headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        headers["X-Frame-Options"] = "DENY"
+        headers.update(FIXED)
         if "Content-Security-Policy" not in headers:
             page = response.content_type == "text/html"
             headers["Content-Security-Policy"] = PAGE_POLICY if page else DATA_POLICY
-        if "Cache-Control" not in headers:
-            headers["Cache-Control"] = "no-store"
-        vary = headers.get("Vary")
-        headers["Vary"] = f"{vary}, {VARY}" if vary and vary != "*" else VARY
+        said = headers.getall("Cache-Control", ())
+        if not said or isinstance(response, Forwarded) or "Set-Cookie" in headers:
+            headers["Cache-Control"] = _unkept(", ".join(said))
+            for name in [name for name in headers if _is_for_caches(name.lower())]:
+                headers.popall(name, None)
+        headers["Vary"] = _vary(headers.popall("Vary", ()))
         if secure:
-            headers["Strict-Transport-Security"] = f"max-age={YEAR}; includeSubDomains"
+            headers["Strict-Transport-Security"] = HSTS
 
     return harden
+
+
+class Hardener:
+    """Do the same to the head of an answer that no aiohttp response stands for."""
+
+    def __init__(self, config: Config) -> None:
+        fixed = dict(FIXED)
+        if config.canonical_origin.startswith("https://"):
+            fixed["Strict-Transport-Security"] = HSTS
+        self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
+        self._replaced = {name.lower() for name in fixed} | {"server", "x-request-id"}
+
+    def lines(self, fields: Iterable[tuple[str, str]], identity: str) -> str:
+        """Return *fields*, hardened, as field lines; *identity* is the request's."""
+        lines, vary = [self._fixed, f"X-Request-ID: {identity}\r\n"], []
+        content_type = caching = ""
+        seen = set()
+        for name, value in fields:
+            key = name.lower()
+            if key == "vary":
+                vary.append(value)
+            elif key == "cache-control":
+                caching += value
+            elif key not in self._replaced and not _is_for_caches(key):
+                lines.append(f"{name}: {value}\r\n")
+                if key == "content-type" and key not in seen:
+                    content_type = value
+                seen.add(key)
+        if "content-security-policy" not in seen:
+            kind = content_type.partition(";")[0].strip().lower()
+            policy = PAGE_POLICY if kind == "text/html" else DATA_POLICY
+            lines.append(f"Content-Security-Policy: {policy}\r\n")
+        lines.append(f"Cache-Control: {_unkept(caching)}\r\n")
+        lines.append(f"Vary: {_vary(vary)}\r\n")
+        return "".join(lines)
+
+
+def _unkept(said: str) -> str:
+    """Say that nobody may keep the answer (RFC 9111 section 5.2.2.5).
+
+    An upstream knows that its answer may be cached, but not that a cache in front,
+    which overlooks Vary, would hand it to somebody else, new cookies included.
+    """
+    return "no-store, no-transform" if "no-transform" in said.lower() else "no-store"
+
+
+def _is_for_caches(key: str) -> bool:
+    """Tell whether a field speaks to some caches, past Cache-Control (RFC 9213)."""
+    return key.endswith("-cache-control") or key == "surrogate-control"
+
+
+def _vary(values: Sequence[str]) -> str:
+    # A star means: everything counts. It would forbid any reuse, which no-store does.
+    named = [value for value in values if value.strip() not in {"", "*"}]
+    return ", ".join((*named, VARY))

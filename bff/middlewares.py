@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bff.config_rules import hosts
 from bff.errors import GatewayError, UnknownHost, problem, translate
-from bff.telemetry import METRICS, REQUEST_ID, new_request_id, request_id
+from bff.telemetry import METRICS, REFUSAL, REQUEST_ID, new_request_id, request_id
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -46,7 +46,7 @@ def outermost(config: Config | None) -> Middleware:
             if request.get(STARTED) or isinstance(error, ConnectionError):
                 # After the first byte no status can be sent: the connection breaks.
                 raise
-            response = _answer(error, identity)
+            response = _answer(request, error, identity)
         finally:
             _count(request, response, time.perf_counter() - began)
             request_id.reset(token)
@@ -55,7 +55,9 @@ def outermost(config: Config | None) -> Middleware:
     return around
 
 
-def _answer(error: Exception, identity: str) -> web.StreamResponse:
+def _answer(
+    request: web.Request, error: Exception, identity: str
+) -> web.StreamResponse:
     known = translate(error)
     if known is None:
         if isinstance(error, web.HTTPException):
@@ -64,6 +66,7 @@ def _answer(error: Exception, identity: str) -> web.StreamResponse:
         known = GatewayError()
     elif known.__cause__ is None and error.__cause__ is not None:
         log.debug("answered %s", known.code, exc_info=error)
+    request[REFUSAL] = known.code
     return problem(known, identity)
 
 
@@ -74,5 +77,4 @@ def _count(
     route = resource.canonical if resource is not None else "(unknown)"
     metrics = request.app[METRICS]
     status = f"{response.status // 100}xx" if response is not None else "broken"
-    metrics.requests.labels(route, status).inc()
-    metrics.seconds.labels(route).observe(seconds)
+    metrics.answers.count(route, status, seconds)

@@ -7,12 +7,22 @@ Origin must be one of ours, exactly. No token is needed in the page.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Headers(Protocol):
+    """A request's header fields; the case of names does not matter."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return a value, None when it is missing."""
+
+    def __contains__(self, name: str, /) -> bool:
+        """Tell whether there is such a field."""
 
 
 class Gate(Enum):
@@ -25,7 +35,7 @@ class Gate(Enum):
 
 def passes(
     method: str,
-    headers: Mapping[str, str],
+    headers: Headers,
     origins: Collection[str],
     gate: Gate,
     *,
@@ -47,7 +57,7 @@ def passes(
     return _ours(headers, origins, safe=safe)
 
 
-def _ours(headers: Mapping[str, str], origins: Collection[str], *, safe: bool) -> bool:
+def _ours(headers: Headers, origins: Collection[str], *, safe: bool) -> bool:
     site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     if site is None:
         return safe if origin is None else origin in origins

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bff import health
 from bff.access import (
     ANYONE,
+    CONFIG,
     GRAPH,
     OPEN_PAGE,
     PAGE,
@@ -15,13 +16,16 @@ from bff.access import (
     TENANT,
     Access,
     guarded,
+    role,
 )
 from bff.auth import routes as auth
 from bff.auth import sso
 from bff.auth.backchannel import backchannel_logout
 from bff.auth.own_sessions import end_own_session, own_sessions
+from bff.auth.register import register
 from bff.exports import routes as exports
 from bff.graph import graph
+from bff.members import routes as members
 from bff.onboarding import routes as onboarding
 from bff.pages import routes as pages
 
@@ -51,6 +55,7 @@ PUBLIC = (
     Route("POST", "/auth/login", auth.login, ANYONE),
     Route("GET", "/auth/sso", sso.sso, OPEN_PAGE),
     Route("GET", "/auth/callback", sso.callback, PROBE),
+    Route("POST", "/auth/register", register, ANYONE),
     Route("POST", "/auth/refresh", auth.refresh, ANYONE),
     Route("POST", "/auth/logout", auth.logout, ANYONE),
     Route("GET", "/auth/session", auth.session, ANYONE),
@@ -63,12 +68,22 @@ PUBLIC = (
     Route("GET", "/onboarding/status", onboarding.status, SIGNED_IN),
     Route("GET", "/onboarding/events", onboarding.events, SIGNED_IN),
     Route("GET", "/tenants/{tenant_id}", onboarding.tenant, SIGNED_IN),
+    # The people of a tenant
+    Route("POST", "/tenants/{tenant_id}/invites", members.invite, role("admin")),
+    Route("POST", "/invites/redeem", members.redeem, SIGNED_IN),
+    Route(
+        "DELETE",
+        "/tenants/{tenant_id}/members/{user}/sessions",
+        members.end_member_sessions,
+        role("admin"),
+    ),
     # A tenant's data
     Route("GET", "/export/latest_scores.json", exports.scores_json, TENANT),
     Route("GET", "/export/latest_scores.csv", exports.scores_csv, TENANT),
     # Pages
     Route("GET", "/", pages.page("index.html"), PAGE),
-    Route("GET", "/login", pages.page("login.html"), OPEN_PAGE),
+    Route("GET", "/login", pages.login, OPEN_PAGE),
+    Route("GET", "/invite", pages.page("invite.html"), OPEN_PAGE),
     Route("GET", "/onboarding", pages.page("onboarding.html"), PAGE),
     Route("GET", "/static/{path:.+}", pages.static, PROBE),
     Route("GET", "/favicon.ico", pages.favicon, PROBE),
@@ -86,6 +101,8 @@ def add_public(
 ) -> None:
     """Add the routes that browsers use."""
     for route in PUBLIC:
+        if route.handler is register and app[CONFIG].registration.mode == "off":
+            continue
         handler = guarded(route.handler, route.access)
         if route.method == "GET":
             app.router.add_get(route.path, handler)  # HEAD with it

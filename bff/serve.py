@@ -1,7 +1,7 @@
 """Serve both listeners until told to stop, then drain.
 
-SIGTERM: unready at once, new streams refused, open ones get the drain time, then they
-are cut; what was cut resumes elsewhere.
+SIGTERM: unready at once, new streams refused, open ones and renewals of tokens get the
+drain time, then they are cut; what was cut resumes elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bff.access import REFRESHER
 from bff.app import make_admin_app, make_app
 from bff.graph import LIVE
 from bff.wire import GatewayRunner, split_address
@@ -31,8 +32,12 @@ class CannotListen(Exception):
 
 
 @asynccontextmanager
-async def serving(config: Config) -> AsyncGenerator[web.Application]:
+async def serving(
+    config: Config, *, shared: bool = False
+) -> AsyncGenerator[web.Application]:
     """Serve *config* for as long as the context is open, then drain.
+
+    *shared* lets other processes listen on the same public port.
 
     Raises:
         CannotListen: when an address is taken or not ours.
@@ -43,7 +48,7 @@ async def serving(config: Config) -> AsyncGenerator[web.Application]:
     admin = GatewayRunner(make_admin_app(app), config.server)
     try:
         await admin.setup()
-        await _listen(public, config.server.listen, "server.listen")
+        await _listen(public, config.server.listen, "server.listen", shared=shared)
         await _listen(admin, config.server.admin_listen, "server.admin_listen")
         yield app
         await drain(app, config.server.drain)
@@ -54,13 +59,19 @@ async def serving(config: Config) -> AsyncGenerator[web.Application]:
 
 
 async def drain(app: web.Application, seconds: float) -> None:
-    """Refuse new streams and wait until the open ones are over, *seconds* at most."""
+    """Refuse new streams and wait until the open ones are over, *seconds* at most.
+
+    Renewals of tokens are waited for likewise: who waits for one gets an answer.
+    """
     live = app[LIVE]
     live.draining = True
-    if streams := live.by_session.total():
+    if streams := live.total:
         log.info("draining %d streams, %g s at most", streams, seconds)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(live.idle.wait(), seconds)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            if streams:
+                await live.idle.wait()
+            await app[REFRESHER].flights.landed()
 
 
 async def stop_signal() -> str:
@@ -81,22 +92,24 @@ async def stop_signal() -> str:
             loop.remove_signal_handler(number)
 
 
-async def serve(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT.
+async def serve(config: Config, *, shared: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; *shared* as for `serving`.
 
     Raises:
         CannotListen: when an address is taken or not ours.
     """
-    async with serving(config):
+    async with serving(config, shared=shared):
         log.info("serving %s on %s", config.canonical_origin, config.server.listen)
         name = await stop_signal()
         log.info("%s: draining", name)
 
 
-async def _listen(runner: GatewayRunner, listen: str, key: str) -> None:
+async def _listen(
+    runner: GatewayRunner, listen: str, key: str, *, shared: bool = False
+) -> None:
     host, port = split_address(listen)
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
     except OSError as error:
         raise CannotListen(
             f"{listen} cannot be listened on ({error.strerror or error}): stop what "

@@ -10,24 +10,30 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import random
 import re
+import secrets
 import sys
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
 
 from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from bff.answer_counts import AnswerCounts
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from bff.config import Telemetry
 
 REQUEST_ID = web.RequestKey("request_id", str)
 SESSION_MARK = web.RequestKey("session_mark", str)
 TENANT_MARK = web.RequestKey("tenant_mark", int)
+# The code of the error that the answer tells of.
+REFUSAL = web.RequestKey("refusal", str)
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -37,6 +43,7 @@ SECRETS = re.compile(
     r"|(?:__Host-)?nx_(?:access|refresh|signin)[\w.-]*=[^;\s]+"
     r"|(?i:password|client_secret|refresh_token|code_verifier|otp|totp)[\"']?[=:]\s*[^\s,&}]+"
     r"|postgres(?:ql)?://[^@\s]+@"
+    r"|(?<=/auth/sessions/)[^\s\"?]+"  # a session's id, where a path names it
 )
 
 
@@ -49,18 +56,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "bff_requests_total",
-            "Answers by route and status class.",
-            ["route", "status"],
-            registry=self.registry,
-        )
-        self.seconds = Histogram(
-            "bff_request_seconds",
-            "Time until the answer's head, by route.",
-            ["route"],
-            registry=self.registry,
-        )
+        self.answers = AnswerCounts()
+        self.registry.register(self.answers)
         self.streams = Gauge(
             "bff_live_streams", "Proxied answers in progress.", registry=self.registry
         )
@@ -68,6 +65,12 @@ class Metrics:
             "bff_sign_ins_total",
             "By way and outcome.",
             ["way", "outcome"],
+            registry=self.registry,
+        )
+        self.registrations = Counter(
+            "bff_registrations_total",
+            "Accounts asked for at the provider, by outcome.",
+            ["outcome"],
             registry=self.registry,
         )
         self.refreshes = Counter(
@@ -78,9 +81,13 @@ class Metrics:
 METRICS = web.AppKey("metrics", Metrics)
 
 
+# An id names a request and proves nothing: it is not worth a system call each.
+_numbers = random.Random(secrets.token_bytes(32))  # noqa: S311 - see above
+
+
 def new_request_id() -> str:
     """Return an id for one request; a browser's own is never taken over."""
-    return uuid4().hex
+    return f"{_numbers.getrandbits(128):032x}"
 
 
 def mark_of(sid: UUID) -> str:
@@ -144,32 +151,3 @@ def configure_logging(settings: Telemetry) -> None:
     # Their chatter is not about our users.
     for name in ("pgqueuer", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-class AccessLogger(AbstractAccessLogger):
-    """Write one line a request: what, how long, for which session and tenant."""
-
-    @property
-    def enabled(self) -> bool:
-        """Tell aiohttp to measure at all."""
-        return self.logger.isEnabledFor(logging.INFO)
-
-    def log(
-        self, request: web.BaseRequest, response: web.StreamResponse, time: float
-    ) -> None:
-        """Log *request*, answered by *response* after *time* seconds."""
-        fields: dict[str, object] = {
-            "method": request.method,
-            "path": request.path,
-            "status": response.status,
-            "bytes": response.body_length,
-            "seconds": round(time, 4),
-        }
-        for name, key in (
-            ("request_id", REQUEST_ID),
-            ("session", SESSION_MARK),
-            ("tenant", TENANT_MARK),
-        ):
-            if (value := request.get(key)) is not None:
-                fields[name] = value
-        self.logger.info("request", extra={"fields": fields})

@@ -15,8 +15,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
+from bff.access_log import AccessLogger
 from bff.errors import PROBLEM_JSON, BadRequest, GatewayError, problem_body, translate
-from bff.telemetry import REQUEST_ID, AccessLogger, new_request_id
+from bff.front import EXPRESS, HEAD_SECONDS, Express, Front
+from bff.telemetry import REQUEST_ID, new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,11 +36,6 @@ class HeadersTooLarge(GatewayError):
     detail = (
         "The request's headers are too large. Clearing this site's cookies may help."
     )
-
-
-# Silent connections and half heads would use up our descriptors; after the first
-# request aiohttp's keep-alive limit takes over.
-HEAD_SECONDS = 30.0
 
 
 class BareProblem(web.Response):
@@ -66,7 +63,34 @@ class BareProblem(web.Response):
 class QuietHandler(RequestHandler):
     """Answer protocol errors as problem+json and log them without their bytes."""
 
-    __slots__ = ("_patience",)
+    __slots__ = ("_front", "_patience")
+
+    def __init__(
+        self,
+        manager: web.Server,
+        front: Front,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        **limits: Any,  # noqa: ANN401 - passed on to aiohttp as they are
+    ) -> None:
+        super().__init__(manager, loop=loop, **limits)
+        self._front = front
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether every request so far is answered and none has begun."""
+        return (
+            self._waiter is not None
+            and not self._waiter.done()
+            and not self._messages
+            and not self._upgraded
+        )
+
+    def _process_keepalive(self) -> None:
+        # Answers that did not come by here count as signs of life all the same.
+        seen = self._front.last_answer + self._keepalive_timeout
+        self._next_keepalive_close_time = max(self._next_keepalive_close_time, seen)
+        super()._process_keepalive()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Expect the first request's head within 30 seconds."""
@@ -139,11 +163,32 @@ class QuietHandler(RequestHandler):
 
 
 class QuietServer(web.Server):
-    """Make a `QuietHandler` for each connection."""
+    """Make a `Front` for each connection, with aiohttp behind it."""
 
-    def __call__(self) -> RequestHandler:
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - passed on to aiohttp as they are
+        express: Express | None,
+        **kwargs: Any,  # noqa: ANN401 - the same
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._express = express
+        self._fronts: set[Front] = set()
+
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override] # a Front stands before aiohttp's
         """Return the protocol of one connection."""
-        return QuietHandler(self, loop=self._loop, **self._kwargs)
+        front = Front(self._handler, self._express, self._fronts.discard)
+        self._fronts.add(front)
+        return front
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """Close what is idle, then let aiohttp end the rest."""
+        for front in list(self._fronts):
+            front.close_if_idle()
+        await super().shutdown(timeout)
+
+    def _handler(self, front: Front) -> QuietHandler:
+        return QuietHandler(self, front, loop=self._loop, **self._kwargs)
 
 
 class GatewayRunner(web.AppRunner):
@@ -174,6 +219,7 @@ class GatewayRunner(web.AppRunner):
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=asyncio.get_running_loop(),
+            express=self.app.get(EXPRESS),
             **self._limits,
         )
 

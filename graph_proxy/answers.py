@@ -19,6 +19,10 @@ MAX_HEAD = 256 * 1024
 
 _SWITCHING = 101
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_WHOLE_HEAD = re.compile(
+    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n"
+    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+)
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 
@@ -43,6 +47,7 @@ class Head:
     reason: str
     headers: list[Header]
     framing: Framing
+    length: int = 0  # of the body, in bytes, where the framing says it
 
 
 class AnswerParser:
@@ -52,8 +57,8 @@ class AnswerParser:
     `complete` tells that the answer is over.
     """
 
-    def __init__(self) -> None:
-        self.begin("GET")
+    def __init__(self, method: str = "GET") -> None:
+        self.begin(method)
 
     def begin(self, method: str, *, upgrade: bool = False) -> None:
         """Expect the answer to a request; `upgrade` allows a 101."""
@@ -155,18 +160,10 @@ class AnswerParser:
             return
         if version not in {"1.0", "1.1"}:
             raise MalformedAnswer(f"the upstream speaks HTTP/{version}")
-        framing = framing_of(self._method, status, self._headers)
-        if framing is Framing.CHUNKED and version == "1.0":
-            raise MalformedAnswer("HTTP/1.0 knows no Transfer-Encoding")
-        options = tokens(self._headers, "connection")
-        self.keep_alive = (
-            framing is not Framing.CLOSE
-            and status != _SWITCHING
-            and "close" not in options
-            and (version == "1.1" or "keep-alive" in options)
-        )
+        framing, length = framing_of(self._method, status, self._headers)
+        self.keep_alive = _stays_open(version, status, framing, self._headers)
         reason = self._reason if _PRINTABLE.fullmatch(self._reason) else ""
-        self.head = Head(status, reason, self._headers, framing)
+        self.head = Head(status, reason, self._headers, framing, length)
         # httptools does not know that an answer to HEAD stops here.
         self.complete = self._method == "HEAD" and status != _SWITCHING
 
@@ -183,23 +180,76 @@ class AnswerParser:
             self.complete = True
 
 
-def framing_of(method: str, status: int, headers: list[Header]) -> Framing:
+def read_head(data: bytes, method: str) -> tuple[Head, bool] | None:
+    """Read a whole head, blank line included; None for an interim one.
+
+    The flag tells whether the connection stays open after the answer. A switch of
+    protocols is not expected here.
+
+    Raises:
+        MalformedAnswer: The bytes cannot be trusted to mean what the upstream meant.
+    """
+    match = _WHOLE_HEAD.fullmatch(data)
+    if match is None:
+        raise MalformedAnswer("the head of the answer is malformed")
+    version, status = f"1.{match[1].decode()}", int(match[2])
+    if status == _SWITCHING:
+        raise MalformedAnswer("the upstream switches protocols unasked")
+    if status < 200:  # noqa: PLR2004 - 1xx are interim (RFC 9110, 15.2)
+        return None
+    try:
+        lines = match[4].decode().split("\r\n")
+    except UnicodeDecodeError:
+        lines = [_text(line) for line in match[4].split(b"\r\n")]
+    headers = [
+        (name, value.strip(" \t"))
+        for name, _, value in [line.partition(":") for line in lines[:-1]]
+    ]
+    framing, length = framing_of(method, status, headers)
+    keep_alive = _stays_open(version, status, framing, headers)
+    reason = match[3].decode("latin-1") if match[3] else ""
+    if not _PRINTABLE.fullmatch(reason):
+        reason = ""
+    return Head(status, reason, headers, framing, length), keep_alive
+
+
+def _stays_open(
+    version: str, status: int, framing: Framing, headers: list[Header]
+) -> bool:
+    if framing is Framing.CHUNKED and version == "1.0":
+        raise MalformedAnswer("HTTP/1.0 knows no Transfer-Encoding")
+    options = tokens(headers, "connection")
+    return (
+        framing is not Framing.CLOSE
+        and status != _SWITCHING
+        and "close" not in options
+        and (version == "1.1" or "keep-alive" in options)
+    )
+
+
+def framing_of(method: str, status: int, headers: list[Header]) -> tuple[Framing, int]:
     """Decide what ends the body (RFC 9112, 6.3), stricter than the standard allows.
+
+    The number is the body's length in bytes, where that is what ends it.
 
     Raises:
         MalformedAnswer: Two readers could disagree about it.
     """
-    lengths = [value for name, value in headers if name.lower() == "content-length"]
-    codings = [v.lower() for name, v in headers if name.lower() == "transfer-encoding"]
+    lengths, codings = [], []
+    for name, value in headers:
+        if (key := name.lower()) == "content-length":
+            lengths.append(value)
+        elif key == "transfer-encoding":
+            codings.append(value.lower())
     if codings and (lengths or codings != ["chunked"]):
         raise MalformedAnswer("Transfer-Encoding is not chunked alone")
     if lengths and (len(lengths) > 1 or not _DIGITS.fullmatch(lengths[0])):
         raise MalformedAnswer("Content-Length is not one number")
     if method == "HEAD" or status in {101, 204, 304}:
-        return Framing.NONE
+        return Framing.NONE, 0
     if codings:
-        return Framing.CHUNKED
-    return Framing.LENGTH if lengths else Framing.CLOSE
+        return Framing.CHUNKED, 0
+    return (Framing.LENGTH, int(lengths[0])) if lengths else (Framing.CLOSE, 0)
 
 
 def _text(value: bytes) -> str:

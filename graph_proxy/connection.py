@@ -9,29 +9,48 @@ from typing import TYPE_CHECKING, cast
 
 from graph_proxy.answers import AnswerParser, MalformedAnswer
 from graph_proxy.errors import UpstreamBroken
+from graph_proxy.splice import Splice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from graph_proxy.answers import Head
+    from graph_proxy.splice import Receiver
 
 # What one slow reader may keep in memory before the upstream is made to wait.
 HIGH_WATER = 64 * 1024
+# Ask after a minute of silence, then every ten seconds; five without an answer are
+# the end. Not every system can be told.
+_KEEP_ALIVE = [
+    (getattr(socket, name), value)
+    for name, value in (
+        ("TCP_KEEPIDLE", 60),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 5),
+    )
+    if hasattr(socket, name)
+]
 
 
 class Connection(asyncio.Protocol):
     """A transport and the state of the exchange that uses it.
 
-    One task at a time waits for `changed`; writers wait for `drain`.
+    Either one task at a time waits for `changed` and takes, or a `Splice` hands over
+    what comes; writers wait for `drain`.
     """
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
+        # Made in its loop, which is dear to ask for (a system call on Python 3.11).
+        self.loop = asyncio.get_running_loop()
         self.reused = False
         self.heard = False  # a byte of the answer has arrived
         self.on_idle_end: Callable[[Connection], None] | None = None
         self.on_drained: Callable[[], None] | None = None
-        self.idle_timer: asyncio.TimerHandle | None = None
+        self.idle_until = 0.0
+        self.splice: Splice | None = None
+        self._spliced: Splice | None = None
+        self._poll: select.poll | None = None
         self._answer = AnswerParser()
         self._busy = False
         self._lost = False
@@ -50,6 +69,12 @@ class Connection(asyncio.Protocol):
         self._busy = True
         self._answer.begin(method, upgrade=upgrade)
 
+    def hand_over(self, method: str, receiver: Receiver) -> None:
+        """Make ready for one request whose answer goes to *receiver* as it comes."""
+        self.heard = False
+        self._busy = True
+        self.splice = self._spliced = Splice(self, method, receiver)
+
     def write(self, data: bytes) -> None:
         """Hand bytes to the transport; silently nothing once it is gone."""
         if self.transport is not None and not self.transport.is_closing():
@@ -58,7 +83,7 @@ class Connection(asyncio.Protocol):
     async def drain(self) -> None:
         """Wait until the upstream has taken enough, or is gone."""
         while self._writing_paused and not self._lost:
-            self._drained = asyncio.get_running_loop().create_future()
+            self._drained = self.loop.create_future()
             try:
                 await self._drained
             finally:
@@ -82,7 +107,7 @@ class Connection(asyncio.Protocol):
     def take(self) -> bytes:
         """Return the body bytes that have arrived, and let more come."""
         data = self._answer.take()
-        self._resume_reading()
+        self.resume_reading()
         return data
 
     def check(self) -> None:
@@ -98,7 +123,7 @@ class Connection(asyncio.Protocol):
 
     async def changed(self) -> None:
         """Wait until bytes arrive, the connection ends, or `wake` is called."""
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self.loop.create_future()
         try:
             await self._waiter
         finally:
@@ -111,16 +136,14 @@ class Connection(asyncio.Protocol):
 
     def rest(self) -> bool:
         """End the exchange; say whether the connection can serve another."""
-        answer = self._answer
+        answer, splice = self._answer, self._spliced
+        whole = answer.complete and answer.keep_alive and not answer.excess
+        if splice is not None:
+            whole = splice.reusable and self.splice is None
+            self.splice = self._spliced = None
         self._busy = False
-        self._resume_reading()
-        return (
-            answer.complete
-            and answer.keep_alive
-            and not answer.excess
-            and not self._writing_paused
-            and not self.closed
-        )
+        self.resume_reading()
+        return whole and not self._writing_paused and not self.closed
 
     @property
     def closed(self) -> bool:
@@ -133,9 +156,11 @@ class Connection(asyncio.Protocol):
             return True
         # Asks the kernel: an end that arrived since the event loop last looked would
         # otherwise be met by a request that cannot be sent twice.
-        poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            self._poll = select.poll()
+            number = self.transport.get_extra_info("socket").fileno()
+            self._poll.register(number, select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Close after what was written has been sent."""
@@ -148,7 +173,14 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _resume_reading(self) -> None:
+    def pause_reading(self) -> None:
+        """Let the upstream wait: the browser does not keep up."""
+        if not self._reading_paused and self.transport is not None and not self.closed:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Let the upstream go on."""
         if self._reading_paused:
             self._reading_paused = False
             if self.transport is not None and not self.transport.is_closing():
@@ -162,9 +194,18 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Streams are silent for long; a host that vanished must be noticed.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in _KEEP_ALIVE:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and stop reading while too much lies unread."""
+        splice = self.splice
+        if splice is not None:
+            self.heard = True
+            splice.feed(data)
+            return
         if not self._busy:
             self.abort()  # nobody asked
             return
@@ -174,20 +215,16 @@ class Connection(asyncio.Protocol):
         except MalformedAnswer as error:
             self._trouble = error
             self.abort()
-        if (
-            self._answer.buffered > HIGH_WATER
-            and not self._reading_paused
-            and not self.closed
-            and self.transport is not None
-        ):
-            self._reading_paused = True
-            self.transport.pause_reading()
+        if self._answer.buffered > HIGH_WATER:
+            self.pause_reading()
         self.wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note how the connection ended, and tell everybody who waits."""
         self._lost = True
-        if self._busy and self._trouble is None:
+        if self.splice is not None:
+            self.splice.lost(exc)
+        elif self._busy and self._spliced is None and self._trouble is None:
             try:
                 if exc is None and not self._aborted:
                     self._answer.feed_eof()

@@ -54,6 +54,7 @@ class UpstreamUnavailable(ProxyError):
 class UpstreamBroken(ProxyError):
     """The request was sent, and then the upstream died, fell silent or spoke nonsense.
 
-    Nothing may be answered: clients of LangGraph send a POST again on any 5xx, which
-    starts its run again. Break the browser's connection with `abort`.
+    What has effects may have had them, and nobody must be led to send it again:
+    LangGraph's SDKs do on any 5xx, Chromium by itself on a connection that breaks
+    without an answer. Answer 409. What only reads may be broken with `abort`.
     """

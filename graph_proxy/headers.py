@@ -67,17 +67,18 @@ _WEBSOCKET_NAMES = frozenset(
     }
 )
 _NOT_FOR_BROWSER = HOP_BY_HOP | {"server", "set-cookie", "set-cookie2"}
-_NOT_FOR_BROWSER_PREFIXES = ("access-control-",)
+_CORS = "access-control-"
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def tokens(headers: Iterable[Header], name: str) -> list[str]:
     """List the lower-cased comma-separated members of every field called `name`."""
+    size = len(name)
     return [
         token
         for key, value in headers
-        if key.lower() == name
+        if len(key) == size and key.lower() == name
         for member in value.split(",")
         if (token := member.strip(" \t").lower())
     ]
@@ -131,12 +132,13 @@ def to_upstream(
         (name, value)
         for name, value in received
         if (key := name.lower()) not in dropped
-        and _crosses(key, extra, websocket=websocket)
+        and crosses(key, extra, websocket=websocket)
     ]
     return chosen + own
 
 
-def _crosses(key: str, extra: frozenset[str], *, websocket: bool) -> bool:
+def crosses(key: str, extra: frozenset[str], *, websocket: bool = False) -> bool:
+    """Say whether a browser's field of this lower-case name may reach the upstream."""
     # CGI-like servers read `X_User` as `X-User`; no field we forward has a `_`.
     if key in NEVER or "_" in key:
         return False
@@ -150,13 +152,18 @@ def _crosses(key: str, extra: frozenset[str], *, websocket: bool) -> bool:
 
 def to_browser(headers: list[Header]) -> list[Header]:
     """Drop what belongs to the upstream's connection, cookies, CORS and its name."""
-    dropped = _NOT_FOR_BROWSER | set(tokens(headers, "connection"))
-    return [
-        (name, value)
-        for name, value in headers
-        if (key := name.lower()) not in dropped
-        and not key.startswith(_NOT_FOR_BROWSER_PREFIXES)
-    ]
+    chosen, listed = [], False
+    for field in headers:
+        key = field[0].lower()
+        if key == "connection":
+            listed = True
+        elif key not in _NOT_FOR_BROWSER and not key.startswith(_CORS):
+            chosen.append(field)
+    if not listed:
+        return chosen
+    # Not the length: without it nobody would know where the body ends.
+    named = set(tokens(headers, "connection")) - {"content-length"}
+    return [field for field in chosen if field[0].lower() not in named]
 
 
 def public_location(location: str, *, authority: str, base: str, public: str) -> str:

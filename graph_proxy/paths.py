@@ -150,6 +150,36 @@ class Route:
         )
 
 
+@dataclass(slots=True)
+class _Bucket:
+    """The routes of one length and first segment.
+
+    Which of them fit depends on the segments that some route spells out, and for the
+    others on whether they are empty: few shapes, each judged once.
+    """
+
+    routes: list[Route]
+    literals: list[frozenset[str]] = field(default_factory=list)
+    judged: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
+
+    def methods(self, segments: tuple[str, ...]) -> frozenset[str]:
+        if not self.literals:
+            spelt = zip(*(route.segments for route in self.routes), strict=True)
+            self.literals = [frozenset(place) for place in spelt]
+        shape = tuple(
+            [
+                have if not have or have in spelt else "*"
+                for have, spelt in zip(segments, self.literals, strict=True)
+            ]
+        )
+        found = self.judged.get(shape)
+        if found is None:
+            fitting = [route for route in self.routes if route.matches(segments)]
+            found = frozenset[str]().union(*(route.methods for route in fitting))
+            self.judged[shape] = found
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Allow:
     """The methods and paths that may pass; several are joined with `|`."""
@@ -157,14 +187,14 @@ class Allow:
     routes: tuple[Route, ...] = ()
     first_segments: frozenset[str] = frozenset()
     is_open: bool = False
-    _by_start: dict[tuple[int, str], list[Route]] = field(
+    _by_start: dict[tuple[int, str], _Bucket] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
         for route in self.routes:
             start = len(route.segments), route.segments[0]
-            self._by_start.setdefault(start, []).append(route)
+            self._by_start.setdefault(start, _Bucket([])).routes.append(route)
 
     @classmethod
     def everything(cls) -> Allow:
@@ -214,13 +244,9 @@ class Allow:
             if method in _NEVER:
                 raise MethodRefused(tuple(sorted(_COMMON)))
             return
-        fitting = [
-            route
-            for route in self._by_start.get((len(segments), segments[0]), ())
-            if route.matches(segments)
-        ]
-        if not fitting:
+        bucket = self._by_start.get((len(segments), segments[0]))
+        methods = bucket.methods(segments) if bucket is not None else frozenset()
+        if not methods:
             raise PathRefused("the path is not one of those forwarded")
-        methods = frozenset[str]().union(*(route.methods for route in fitting))
         if method not in methods:
             raise MethodRefused(tuple(sorted(methods - {UPGRADE})))

@@ -9,6 +9,7 @@ from aiohttp import hdrs
 
 from graph_proxy import headers as crossing
 from graph_proxy import paths
+from graph_proxy.direct import HeadWriter
 from graph_proxy.errors import BadPath, UpstreamBroken
 from graph_proxy.exchange import Body, Exchange
 from graph_proxy.langgraph import LANGGRAPH
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from graph_proxy.paths import Allow
 
 _SWITCHING = 101
+# Longer ones are decided on anew each time, not to be kept.
+_LONG_PATH = 200
 _REDIRECTS = range(300, 400)
 # Asking twice changes nothing (RFC 9110, 9.2.1).
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -60,12 +63,12 @@ class Proxy:
         forward_headers: Iterable[str] = (),
         ssl: tls.SSLContext | None = None,
     ) -> None:
-        self._pool = Pool(
+        self.pool = Pool(
             [Upstream(address, ssl=ssl) for address in upstreams],
             connect_timeout=connect_timeout,
             idle_timeout=idle_timeout,
         )
-        self._prefix = prefix.rstrip("/")
+        self.prefix = prefix.rstrip("/")
         try:
             is_normal = paths.normalise(prefix) == prefix
         except BadPath:
@@ -73,15 +76,18 @@ class Proxy:
         if not is_normal:
             raise ValueError(f"{prefix!r} is not a normalised path")
         self._allow = allow
-        self._head_timeout = head_timeout
-        self._max_body = max_body
-        self._heartbeat = heartbeat
-        self._extra = crossing.forwardable(forward_headers)
+        self.head_timeout = head_timeout
+        self.max_body = max_body
+        self.heartbeat = heartbeat
+        self.extra = crossing.forwardable(forward_headers)
+        self.heads = HeadWriter(self)
+        # Of what was refused nothing is kept.
+        self._decided = functools.lru_cache(maxsize=2048)(self._decide)
         self.outstanding = 0
 
     async def close(self) -> None:
         """Drop the pooled connections; exchanges under way are left to end."""
-        self._pool.close()
+        self.pool.close()
 
     async def forward(
         self,
@@ -110,17 +116,17 @@ class Proxy:
             BodyTooLarge: The body exceeds `max_body`.
             BodyBroken: The browser's body ended early or was malformed.
             UpstreamUnavailable: No byte of the request reached an upstream.
-            UpstreamBroken: It did, and no answer can be relied on: use `abort`.
+            UpstreamBroken: It did, and no answer can be relied on; nobody may be led
+                to ask for something with effects twice.
             ValueError: A header of the gateway's own is malformed.
         """
         websocket = asks_for_websocket(request)
-        raw_path, query = paths.split_target(request.raw_path)
-        path = paths.below(self._prefix, paths.normalise(raw_path))
-        self._allow.check(paths.UPGRADE if websocket else request.method, path)
+        method = paths.UPGRADE if websocket else request.method
+        target = self.target(method, request.raw_path)
         fields = crossing.to_upstream(
             request.headers.items(),
             own=crossing.checked(headers),
-            extra=self._extra,
+            extra=self.extra,
             websocket=websocket,
         )
         length, fields = _length_of(request, fields)
@@ -133,7 +139,7 @@ class Proxy:
         try:
             exchange, head = await self._ask(
                 request,
-                path + query,
+                target,
                 fields,
                 self._body(content, length),
                 websocket=websocket,
@@ -141,15 +147,31 @@ class Proxy:
         except BaseException:
             self.outstanding -= 1
             raise
-        public = public_url.rstrip("/") + self._prefix
+        public = public_url.rstrip("/") + self.prefix
         answer = self._answer(request, exchange, head, public, websocket=websocket)
         answer.add_done_callback(self._one_less)
         return answer
 
+    def target(self, method: str, raw: str) -> str:
+        """Return the target to ask an upstream for, decided on and normalised.
+
+        Raises:
+            BadPath, PathRefused, MethodRefused: As `forward` does.
+        """
+        raw_path, query = paths.split_target(raw)
+        if len(raw_path) > _LONG_PATH:
+            return self._decide(method, raw_path) + query
+        return self._decided(method, raw_path) + query
+
+    def _decide(self, method: str, raw_path: str) -> str:
+        path = paths.below(self.prefix, paths.normalise(raw_path))
+        self._allow.check(method, path)
+        return path
+
     def _body(self, content: StreamReader | None, length: int | None) -> Body | None:
         if content is None:
             return None
-        return Body(content, length=length, limit=self._max_body)
+        return Body(content, length=length, limit=self.max_body)
 
     async def _ask(
         self,
@@ -162,8 +184,8 @@ class Proxy:
     ) -> tuple[Exchange, Head]:
         fresh = False
         while True:
-            upstream, connection = await self._pool.acquire(fresh=fresh)
-            exchange = Exchange(self._pool, upstream, connection)
+            upstream, connection = await self.pool.acquire(fresh=fresh)
+            exchange = Exchange(self.pool, upstream, connection)
             try:
                 connection.begin(request.method, upgrade=websocket)
                 head = request_head(
@@ -171,7 +193,7 @@ class Proxy:
                     upstream.base + target,
                     [("Host", upstream.authority), *fields],
                 )
-                answer = await exchange.ask(head, body, head_timeout=self._head_timeout)
+                answer = await exchange.ask(head, body, head_timeout=self.head_timeout)
             except BaseException as error:
                 exchange.end()
                 await exchange.settled()
@@ -195,24 +217,34 @@ class Proxy:
         *,
         websocket: bool,
     ) -> Forwarded:
-        fields = crossing.to_browser(head.headers)
-        if head.status in _REDIRECTS:
-            public_location = functools.partial(
-                crossing.public_location,
-                authority=exchange.upstream.authority,
-                base=exchange.upstream.base,
-                public=public,
-            )
-            fields = [
-                (name, public_location(value) if name.lower() == "location" else value)
-                for name, value in fields
-            ]
+        fields = self.fields_for_browser(head, exchange.upstream, public)
         if head.status == _SWITCHING:
             return Tunnel(request, exchange, head, fields)
-        answer = Forwarded(request, exchange, head, fields, heartbeat=self._heartbeat)
+        answer = Forwarded(request, exchange, head, fields, heartbeat=self.heartbeat)
         if websocket:
             answer.force_close()  # the browser's next bytes may not be HTTP
         return answer
+
+    def fields_for_browser(
+        self, head: Head, upstream: Upstream, public: str
+    ) -> list[Header]:
+        """Choose the answer's fields that the browser may see.
+
+        `public` is the prefix's absolute URL, where redirects to *upstream* are mapped.
+        """
+        fields = crossing.to_browser(head.headers)
+        if head.status not in _REDIRECTS:
+            return fields
+        public_location = functools.partial(
+            crossing.public_location,
+            authority=upstream.authority,
+            base=upstream.base,
+            public=public,
+        )
+        return [
+            (name, public_location(value) if name.lower() == "location" else value)
+            for name, value in fields
+        ]
 
     def _one_less(self) -> None:
         self.outstanding -= 1

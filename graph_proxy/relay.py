@@ -183,8 +183,8 @@ class Unanswered(web.StreamResponse):
 def abort(request: web.Request) -> web.StreamResponse:
     """Close the browser's connection without an answer; return it from the handler.
 
-    For `UpstreamBroken`: whatever status were sent, some client would take it for
-    leave to send the request again.
+    For `UpstreamBroken` where the request only reads: SDKs then resume, and browsers
+    that ask again do no harm.
     """
     if request.transport is not None:
         request.transport.close()

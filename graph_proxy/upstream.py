@@ -36,6 +36,7 @@ class Upstream:
         self.ejected_until = 0.0
         self.base = ""
         self.idle: list[Connection] = []
+        self._sweeping: asyncio.TimerHandle | None = None
         self._ssl: tls.SSLContext | None = None
         self._socket_path: str | None = None
         self._host = ""
@@ -79,13 +80,15 @@ class Upstream:
                 )
         return connection
 
-    def take_idle(self) -> Connection | None:
-        """Return the connection used last that still stands, if any."""
+    def take_idle(self, *, look: bool = True) -> Connection | None:
+        """Return the connection used last that still stands, if any.
+
+        Without *look* the kernel is not asked whether it has just ended: for requests
+        that may be sent twice.
+        """
         while self.idle:
             connection = self.idle.pop()
-            if connection.idle_timer is not None:
-                connection.idle_timer.cancel()
-            if not connection.is_stale():
+            if not (connection.is_stale() if look else connection.closed):
                 connection.reused = True
                 return connection
             connection.abort()
@@ -93,14 +96,33 @@ class Upstream:
 
     def keep(self, connection: Connection, seconds: float) -> None:
         """Hold a connection for the next request, for so many seconds at most."""
-        loop = asyncio.get_running_loop()
         connection.on_idle_end = self._forget
-        connection.idle_timer = loop.call_later(seconds, connection.close)
+        connection.idle_until = connection.loop.time() + seconds
         self.idle.append(connection)
+        if self._sweeping is None:
+            # One timer for all: connections come back far more often than they rest.
+            self._sweeping = connection.loop.call_later(seconds, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what has rested for too long, and look again when more will have."""
+        self._sweeping = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        # Taken and put back at the end, so the first has always rested the longest.
+        for connection in [one for one in self.idle if one.idle_until <= now]:
+            self.idle.remove(connection)
+            connection.close()
+        if self.idle:
+            self._sweeping = loop.call_at(self.idle[0].idle_until, self._sweep)
+
+    def close_idle(self) -> None:
+        """Close every connection that rests."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for connection in self.idle:
+            connection.close()
 
     def _forget(self, connection: Connection) -> None:
-        if connection.idle_timer is not None:
-            connection.idle_timer.cancel()
         if connection in self.idle:
             self.idle.remove(connection)
 
@@ -125,6 +147,18 @@ class Pool:
         self._idle_timeout = idle_timeout
         self._turn = 0
         self._closed = False
+
+    def take_idle(self, *, look: bool = True) -> tuple[Upstream, Connection] | None:
+        """Return a connection that waits already at the upstream of choice, if any.
+
+        *look* as for `Upstream.take_idle`.
+        """
+        upstream = self._by_preference()[0]
+        connection = upstream.take_idle(look=look)
+        if connection is None:
+            return None
+        upstream.outstanding += 1
+        return upstream, connection
 
     async def acquire(self, *, fresh: bool = False) -> tuple[Upstream, Connection]:
         """Return an upstream and a connection to it, a new one if `fresh`.
@@ -165,10 +199,11 @@ class Pool:
         """Close the idle connections; those in use close when they are released."""
         self._closed = True
         for upstream in self._upstreams:
-            for connection in upstream.idle:
-                connection.close()
+            upstream.close_idle()
 
     def _by_preference(self) -> list[Upstream]:
+        if len(self._upstreams) == 1:
+            return self._upstreams
         now = asyncio.get_running_loop().time()
         self._turn += 1
         turn = self._turn % len(self._upstreams)

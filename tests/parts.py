@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from tests.real import keycloak_distribution
+from bench import programs
+from tests.real import keycloak_distribution, sdks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,24 @@ def keycloak_home() -> Path:
         return keycloak_distribution.ready()
     except keycloak_distribution.Unavailable as error:
         _missing("keycloak", str(error))
+
+
+def load_programs() -> None:
+    """Build what `make bench` puts load with and find nginx, or skip."""
+    try:
+        for name in ("origin", "listen"):
+            programs.build(name)
+        programs.nginx()
+    except programs.Unavailable as error:
+        _missing("bench", str(error))
+
+
+def node_sdks() -> Path:
+    """Return the folder of LangGraph's JavaScript SDKs, or skip."""
+    try:
+        return sdks.ready()
+    except sdks.Unavailable as error:
+        _missing("node", str(error))
 
 
 def _missing(part: str, why: str) -> NoReturn:

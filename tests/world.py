@@ -15,7 +15,7 @@ from bff.app import make_admin_app, make_app
 from bff.database import connect
 from bff.dev import demo
 from bff.dev.ports import free_port
-from bff.dev.provider import Person, Provider, Realm, serving
+from bff.dev.provider import Client, Person, Provider, Realm, serving
 from bff.graph import LIVE
 from bff.wire import GatewayRunner
 from tests.fakes.graph import FakeGraph, graph_server
@@ -30,6 +30,18 @@ SECRET = "test-client-secret"
 KEY = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="  # a test key, obviously
 PASSWORD = demo.PASSWORD
 TOTP_SECRET = "NEXIUSTOTPSECRET0001"
+
+PROVISIONER = Client(
+    client_id="nexius-provisioner",
+    secret="test-provisioner-secret",
+    direct_grant=False,
+    service_account=True,
+)
+# Settings of a gateway that may open accounts.
+PROVISIONED = {
+    "provisioner_client_id": PROVISIONER.client_id,
+    "provisioner_client_secret": PROVISIONER.secret,
+}
 
 PEOPLE = (
     *demo.PEOPLE,
@@ -84,7 +96,10 @@ class World:
             self.url = f"http://localhost:{port}"
             origins = (self.url, f"http://127.0.0.1:{port}")
             self.provider = Provider(
-                self.realm, PEOPLE, [demo.client(SECRET, origins)], clock=self.clock
+                self.realm,
+                PEOPLE,
+                [demo.client(SECRET, origins), PROVISIONER],
+                clock=self.clock,
             )
             self.issuer = self.real_issuer
             if not self.issuer:
@@ -145,13 +160,20 @@ class World:
                 "worker_url": self.databases.worker,
                 "pool_size": 5,
             },
-            "auth": {"issuer": self.issuer, "client_secret": SECRET, "timeout": 3},
+            "auth": {
+                "issuer": self.issuer,
+                "client_secret": SECRET,
+                "timeout": 3,
+                "refusal_step": 0,  # tests are refused often, and have no secrets
+            },
             "session": {"keys": KEY},
             "onboarding": {"open_to": "anyone"},
             "proxy": {"graph": {"upstreams": [self.graph.url]}},
         }
         for section, changes in self.settings.items():
-            values[section] = {**values.get(section, {}), **changes}
+            merged = {**values.get(section, {}), **changes}
+            # None leaves a setting out.
+            values[section] = {k: v for k, v in merged.items() if v is not None}
         return config.build(values)
 
 

@@ -45,6 +45,15 @@ ACCOUNT = Rule(free=15, first_wait=4.0)
 NETWORK = Rule(free=50, first_wait=1.0, longest=60.0)
 
 
+def seconds_to_step(elapsed: float, step: float) -> float:
+    """Return how long to wait until *elapsed* seconds are a multiple of *step*.
+
+    A step longer than a password takes to be judged hides whether one was: Keycloak
+    refuses an account that has no password at once. No step, no wait.
+    """
+    return step - elapsed % step if step else 0.0
+
+
 def seconds_to_wait(
     pair: Tries, account: Tries, network: Tries, *, known_device: bool
 ) -> float:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from bff.access import CONFIG, SESSION, STORE, refreshed
 from bff.auth.device import DEVICE
+from bff.auth.limits import seconds_to_step
 from bff.auth.signing_in import PROVIDER, start_session
 from bff.auth.sso import TRANSACTIONS
 from bff.auth.throttle import THROTTLE, keys_of
@@ -51,10 +53,17 @@ Name = Annotated[
 ]
 
 
+def _with_an_at(value: str) -> str:
+    if "@" not in value:
+        raise PydanticCustomError("email", "must be an e-mail address")
+    return value
+
+
 class Login(Body):
     """What /auth/login takes."""
 
-    email: Name
+    # Under a user name that is none, one account would be counted twice (throttle).
+    email: Annotated[Name, AfterValidator(_with_an_at)]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
     otp: Line | None = None
 
@@ -70,11 +79,23 @@ async def login(request: web.Request) -> web.Response:
     if not request.app[CONFIG].auth.direct_grant:
         raise NotFound
     body = await read_body(request, Login)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     keys = keys_of(body.email, address_of(request))
     known = request.app[DEVICE].knows(request, keys.account)
     number = await request.app[THROTTLE].enter(keys, known_device=known)
-    tokens = await _granted(request, body, number)
-    ticket = (await start_session(request, tokens, "password")).access
+    try:
+        tokens = await _granted(request, body, number)
+    except (InvalidCredentials, AccountActionRequired):
+        step = request.app[CONFIG].auth.refusal_step
+        await asyncio.sleep(seconds_to_step(loop.time() - began, step))
+        raise
+    try:
+        ticket = (await start_session(request, tokens, "password")).access
+    except GatewayError:
+        # The password was right; what failed is no fault of the person's.
+        await request.app[THROTTLE].withdraw(number)
+        raise
     try:
         await request.app[THROTTLE].succeed(keys)
         tenant_status = await request.app[TENANCY].status(ticket.tenant_id)
@@ -120,7 +141,8 @@ async def logout(request: web.Request) -> web.Response:
     answer = web.Response(status=204, headers={"Clear-Site-Data": '"cache"'})
     if ticket is not None:
         await asyncio.shield(_end(request, ticket, everywhere=body.everywhere))
-        if url := await _provider_logout_url(request):
+        # After a password the provider keeps no session in the browser.
+        if ticket.sso and (url := await _provider_logout_url(request)):
             answer.headers["X-Logout-Url"] = url
     forget(request)
     request.app[TRANSACTIONS].clear(request)

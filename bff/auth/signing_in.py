@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from uuid import uuid4
 
 from aiohttp import web
 
@@ -21,7 +20,7 @@ from bff.identity.provider import Provider
 from bff.sessions.browser import CHANGES, CLOCK, COOKIES, written
 from bff.sessions.cookies import CookieTooLarge
 from bff.sessions.revocation import ENDED
-from bff.sessions.session import Pair, new_pair
+from bff.sessions.session import Pair, new_pair, new_sid
 from bff.telemetry import METRICS, SESSION_MARK, mark_of
 from bff.tenancy.store import TENANCY
 
@@ -63,7 +62,7 @@ async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) 
     now = app[CLOCK]()
     tenant_id, roles = await app[TENANCY].resolve(person)
     pair = new_pair(
-        sid=uuid4(),
+        sid=new_sid(),
         gen=1,
         person=person,
         tokens=tokens,
@@ -71,6 +70,7 @@ async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) 
         roles=roles,
         session_exp=now + app[CONFIG].session.lifetime,
         now=now,
+        sso=way == "sso",
     )
     try:
         cookies = written(request, pair)

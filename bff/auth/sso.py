@@ -69,7 +69,8 @@ async def sso(request: web.Request) -> web.Response:
         "code_challenge_method": "S256",
     }
     prompt = request.query.get("prompt")
-    if prompt in config.auth.prompts:
+    closed = prompt == "create" and config.registration.mode == "off"
+    if prompt in config.auth.prompts and not closed:
         query["prompt"] = prompt
     answer = web.Response(
         status=302, headers={"Location": f"{endpoint}?{urlencode(query)}"}

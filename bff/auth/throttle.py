@@ -82,11 +82,13 @@ class Throttle:
             RateLimited: with Retry-After in whole seconds.
         """
         async with self._database.shared_transaction() as connection:
-            # One at a time for each account and network: counting then is exact.
-            await connection.execute(
-                "SELECT pg_advisory_xact_lock($1)",
-                int.from_bytes(keys.pair[:8], "big", signed=True),
-            )
+            # One at a time for each account and each network: counting then is exact.
+            # In rising order, so that no two tries wait for each other.
+            for key in sorted((keys.account, keys.network)):
+                await connection.execute(
+                    "SELECT pg_advisory_xact_lock($1)",
+                    int.from_bytes(key[:8], "big", signed=True),
+                )
             wait = await _wait(connection, keys, known_device=known_device)
             if wait > 0:
                 raise RateLimited(headers={"Retry-After": str(math.ceil(wait))})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
 
+from bff import access_log
 from bff import app as application
 from bff.cli.common import ConfigFile, fail, load, url_of
 from bff.doctor import examine
+from bff.identity.client_auth import ClientKeyError
 from bff.serve import CannotListen, serve, stop_signal
 from bff.sessions.sealing import KeyRingError
-from bff.telemetry import configure_logging
+from bff.workers import Workers, for_worker, problem_with_workers
 
 if TYPE_CHECKING:
     from bff.config import Config
@@ -22,21 +26,37 @@ def add(app: typer.Typer) -> None:
     """Add the commands to *app*."""
 
     @app.command("serve")
-    def serve_command(config: ConfigFile = None) -> None:
-        """Serve browsers until SIGTERM, then drain streams and leave."""
+    def serve_command(
+        config: ConfigFile = None,
+        workers: Annotated[
+            int | None,
+            typer.Option(min=1, help="Processes on the one port; `server.workers`."),
+        ] = None,
+    ) -> None:
+        """Serve browsers until SIGTERM, then drain streams and leave.
+
+        With several workers each has an admin listener of its own: the port of
+        `server.admin_listen` and those that follow.
+        """
         settings = load(config)
-        configure_logging(settings.telemetry)
-        try:
-            uvloop.run(serve(settings))
-        except (CannotListen, KeyRingError) as error:
-            fail(str(error))
+        count = workers or settings.server.workers
+        access_log.configure(settings.telemetry)
+        if count == 1:
+            _serve(settings)
+            return
+        if problem := problem_with_workers(settings):
+            fail(problem)
+        several = Workers(
+            count, partial(_serve_one, settings), drain=settings.server.drain
+        )
+        raise typer.Exit(several.run())
 
     @app.command("worker")
     def worker_command(config: ConfigFile = None) -> None:
         """Run onboarding jobs only, for where `bff serve` does not embed a worker."""
         settings = load(config)
         url_of(settings.database.worker_url, "database.worker_url")
-        configure_logging(settings.telemetry)
+        access_log.configure(settings.telemetry)
         uvloop.run(_work(settings))
 
     @app.command("doctor")
@@ -49,6 +69,23 @@ def add(app: typer.Typer) -> None:
             wrong += not finding.ok
         if wrong:
             raise typer.Exit(1)
+
+
+def _serve(settings: Config, number: int | None = None) -> None:
+    try:
+        uvloop.run(serve(settings, shared=number is not None))
+    except (CannotListen, ClientKeyError, KeyRingError) as error:
+        fail(str(error))
+
+
+def _serve_one(settings: Config, number: int) -> None:
+    """Be worker *number*: the first alone runs jobs, each has its own admin port."""
+    access_log.configure(settings.telemetry)
+    own = for_worker(settings, number)
+    try:
+        _serve(own, number)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
 
 
 async def _work(settings: Config) -> None:

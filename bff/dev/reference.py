@@ -71,7 +71,8 @@ def configuration() -> str:
     """Return docs/configuration.md."""
     environment = Config.model_fields["environment"]
     lines = [CONFIGURATION, *_table([("environment", environment)])]
-    for name, field in Config.model_fields.items():
+    for attribute, field in Config.model_fields.items():
+        name = field.alias or attribute
         section = ProxyTarget if name == "proxy" else field.annotation
         if not (isinstance(section, type) and issubclass(section, BaseModel)):
             continue

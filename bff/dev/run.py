@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from bff import config, migrate
+from bff import access_log, config, migrate
 from bff.database import connect
 from bff.dev import demo, folder
 from bff.dev.langgraph import LangGraphUnavailable, langgraph_server
@@ -30,7 +30,6 @@ from bff.dev.provider import Provider, Realm, serving
 from bff.roles import APP, OWNER, ROLES, WORKER, ensure_roles
 from bff.serve import CannotListen
 from bff.serve import serving as serving_gateway
-from bff.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -157,7 +156,7 @@ async def _start(options: Options, home: Path, stack: AsyncExitStack) -> None:
             )
         )
     settings = _settings(options, home, parts, secret, gateway_key)
-    configure_logging(settings.telemetry)
+    access_log.configure(settings.telemetry)
     # Written before /healthz answers, so that scripts may wait for either.
     folder.write_report(home / REPORT, parts.report())
     stack.callback((home / REPORT).unlink, missing_ok=True)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROLES = ("viewer", "ops", "admin")
+# The claim that names a person's tenant: `tenant_id`, or `organization`.
+TenantSource = Literal["attribute", "organization"]
 # Tokens from the future up to this many seconds pass: clocks differ, people do not.
 CLOCK_TOLERANCE = 150.0
 MAX_TENANT = 2**63 - 1
@@ -126,6 +128,7 @@ def read_person(
     audience: str,
     now: float,
     typ: str = "Bearer",
+    tenant_source: TenantSource = "attribute",
 ) -> Person:
     """Check the claims of a token whose signature is good and say who it speaks of.
 
@@ -144,7 +147,7 @@ def read_person(
         email=email if isinstance(email, str) else "",
         email_verified=claims.get("email_verified") is True,
         provider_sid=sid if isinstance(sid, str) else None,
-        claimed_tenant=read_tenant(claims.get("tenant_id")),
+        claimed_tenant=claimed_tenant(claims, tenant_source),
         claimed_roles=_roles(claims),
     )
 
@@ -175,6 +178,25 @@ def check_claims(
             raise ClaimsRefused(name)
 
 
+def claimed_tenant(claims: Mapping[str, Any], source: TenantSource) -> int | None:
+    """Return the tenant that *claims* name by *source*, none when they name several."""
+    if source == "organization":
+        return read_organization(claims.get("organization"))
+    return read_tenant(claims.get("tenant_id"))
+
+
+def read_organization(value: object) -> int | None:
+    """Return the one tenant among a person's organizations (Keycloak, Organizations).
+
+    The claim is a list of aliases, or a table of them. An alias never changes, so it
+    may name a tenant: in digits, and in one spelling only. With several such nobody
+    can tell which is meant, and the claim names none.
+    """
+    aliases = value if isinstance(value, (list, dict)) else ()
+    found = {read_tenant(one) for one in aliases if _is_plain_number(one)} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
 def read_tenant(value: object) -> int | None:
     """Read a tenant claim: an integer, or digits in a string; else none."""
     if isinstance(value, bool):
@@ -184,6 +206,15 @@ def read_tenant(value: object) -> int | None:
     if isinstance(value, int) and 0 < value <= MAX_TENANT:
         return value
     return None
+
+
+def _is_plain_number(alias: object) -> bool:
+    return (
+        isinstance(alias, str)
+        and alias.isascii()
+        and alias.isdigit()
+        and not alias.startswith("0")
+    )
 
 
 def _roles(claims: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from bff.identity.client_auth import (
+    ClientKeyError,
+    SharedSecret,
+    SignedAssertion,
+    read_key,
+)
 from bff.identity.keys import SigningKeys
 from bff.identity.messages import (
     ClaimsRefused,
     Person,
     ProviderUnavailable,
     Refusal,
+    TenantSource,
     TokenRefused,
     Tokens,
     check_claims,
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bff.config import Auth
+    from bff.identity.client_auth import ClientProof
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +47,48 @@ DISCOVERY_AGE = 3600.0
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
+def proof_of(auth: Auth) -> ClientProof:
+    """Return how the client of *auth* proves itself: by its key, else by its secret.
+
+    Raises:
+        ClientKeyError: when the key's file cannot be read or holds no usable key.
+    """
+    if auth.client_key_file is None:
+        return SharedSecret(auth.client_secret.get_secret_value())
+    setting = f"auth.client_key_file: {auth.client_key_file}"
+    try:
+        key = read_key(auth.client_key_file.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClientKeyError(f"{setting} cannot be read") from error
+    except ClientKeyError as error:
+        raise ClientKeyError(f"{setting} {error}") from error
+    key_id = auth.client_key_id
+    return SignedAssertion(
+        key=key,
+        key_id=key.thumbprint() if key_id is None else key_id,
+        new_id=lambda: secrets.token_urlsafe(16),
+    )
+
+
 class Provider:
     """One issuer, and our client there."""
 
     def __init__(
-        self, auth: Auth, http: aiohttp.ClientSession, clock: Callable[[], float]
+        self,
+        auth: Auth,
+        http: aiohttp.ClientSession,
+        clock: Callable[[], float],
+        *,
+        proof: ClientProof | None = None,
+        tenant_source: TenantSource = "attribute",
     ) -> None:
         self.auth = auth
+        self._proof = proof or proof_of(auth)
+        self._tenant_source: TenantSource = tenant_source
         self._http = http
         self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=auth.timeout, sock_connect=5)
+        self._late = aiohttp.ClientTimeout(total=3 * auth.timeout, sock_connect=5)
         self._discovered: dict[str, Any] = {}
         self._discovered_at = float("-inf")
         self.keys = SigningKeys(self._fetch_keys, clock)
@@ -103,11 +144,15 @@ class Provider:
     async def refresh(self, refresh_token: str) -> Tokens:
         """Exchange a refresh token for the next tokens, once, without a retry.
 
+        An answer is waited for three times as long as others: where refresh tokens
+        rotate, one that comes late holds the only tokens that still count.
+
         Raises:
             TokenRefused: `SESSION_OVER` is the only refusal that ends a session.
             ProviderUnavailable: when the provider cannot be asked.
         """
-        return await self._token("refresh_token", {"refresh_token": refresh_token})
+        fields = {"refresh_token": refresh_token}
+        return await self._token("refresh_token", fields, self._late)
 
     async def end_session(self, refresh_token: str) -> None:
         """End the provider's session that *refresh_token* belongs to.
@@ -139,6 +184,7 @@ class Provider:
             client_id=self.auth.client_id,
             audience=self.auth.audience,
             now=self._clock(),
+            tenant_source=self._tenant_source,
         )
 
     async def verify_id(self, token: str, *, nonce: str, sub: str) -> None:
@@ -156,14 +202,23 @@ class Provider:
             now=self._clock(),
             typ="ID",
         )
+        # Of several audiences, the one it was made for (OIDC Core section 2).
+        if claims.get("azp", self.auth.client_id) != self.auth.client_id:
+            raise ClaimsRefused("azp")
         if claims.get("nonce") != nonce:
             raise ClaimsRefused("nonce")
         if claims["sub"] != sub:
             raise ClaimsRefused("sub")
 
-    async def _token(self, grant: str, fields: Mapping[str, str]) -> Tokens:
+    async def _token(
+        self,
+        grant: str,
+        fields: Mapping[str, str],
+        limit: aiohttp.ClientTimeout | None = None,
+    ) -> Tokens:
         endpoint = (await self.discovery())["token_endpoint"]
-        status, body = await self._post(endpoint, {"grant_type": grant, **fields})
+        form = {"grant_type": grant, **fields}
+        status, body = await self._post(endpoint, form, limit)
         try:
             return read_tokens(status, body, grant=grant)
         except TokenRefused as error:
@@ -173,10 +228,15 @@ class Provider:
             log.log(level, "the provider refused a %s grant: %s", grant, error)
             raise
 
-    async def _post(self, url: str, fields: Mapping[str, str]) -> tuple[int, object]:
-        secret = self.auth.client_secret.get_secret_value()
-        form = {**fields, "client_id": self.auth.client_id, "client_secret": secret}
-        return await self._ask("POST", url, data=form)
+    async def _post(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        limit: aiohttp.ClientTimeout | None = None,
+    ) -> tuple[int, object]:
+        auth = self.auth
+        proof = self._proof.fields(auth.client_id, auth.issuer, self._clock())
+        return await self._ask("POST", url, {**fields, **proof}, limit)
 
     async def _get(self, url: str) -> dict[str, Any]:
         status, body = await self._ask("GET", url)
@@ -188,11 +248,19 @@ class Provider:
         return await self._get((await self.discovery())["jwks_uri"])
 
     async def _ask(
-        self, method: str, url: str, data: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        data: Mapping[str, str] | None = None,
+        limit: aiohttp.ClientTimeout | None = None,
     ) -> tuple[int, object]:
         try:
             async with self._http.request(
-                method, url, data=data, allow_redirects=False, timeout=self._timeout
+                method,
+                url,
+                data=data,
+                allow_redirects=False,
+                timeout=limit or self._timeout,
             ) as answer:
                 raw = await answer.content.read(MAX_ANSWER + 1)
                 while len(raw) <= MAX_ANSWER and not answer.content.at_eof():
@@ -204,5 +272,5 @@ class Provider:
             raise ProviderUnavailable("the provider's answer is too long")
         try:
             return status, json.loads(raw) if raw else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return status, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -10,8 +9,9 @@ from aiohttp import web
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
+from bff import daily_caps
 from bff.database import set_tenant
-from bff.errors import OnboardingClosed, RateLimited
+from bff.errors import OnboardingClosed
 from bff.onboarding.phases import Progress, dump, read
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 JOB = "onboarding"
 CHANNEL = "onboarding"
-DAY = 86400
+ENOUGH = "That is enough new workspaces for today. Try again tomorrow."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class OnboardingStore:
         async with self._database.user_transaction(founder.user_id) as connection:
             await connection.execute(
                 "SELECT pg_advisory_xact_lock($1)",
-                _lock_of("first_login", founder.user_id),
+                daily_caps.lock_of("first_login", founder.user_id),
             )
             if tenant_id is None:
                 tenant_id = await connection.fetchval(
@@ -97,6 +97,17 @@ class OnboardingStore:
             return None
         progress = read(row["phases"], row["attempt"], row["error"])
         return progress, row["event_seq"]
+
+    async def founder(self, tenant_id: int) -> str | None:
+        """Return who founded a tenant and is its admin still: ``iss + " " + sub``."""
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            found: str | None = await connection.fetchval(
+                "SELECT founder FROM onboarding JOIN tenant_users USING (tenant_id) "
+                "WHERE tenant_id = $1 AND user_id = founder AND removed_at IS NULL "
+                "AND 'admin' = ANY (roles)",
+                tenant_id,
+            )
+        return found
 
     async def claim(self, tenant_id: int) -> tuple[Progress, int] | None:
         """Take the work up and return the progress with our fencing number."""
@@ -124,18 +135,11 @@ class OnboardingStore:
             )
         if self._settings.open_to == "verified" and not founder.email_verified:
             raise OnboardingClosed("Confirm your e-mail address first, then sign in.")
-        await self._cap(
-            connection,
-            "found_by_person",
-            founder.user_id,
-            self._settings.per_person_daily,
-        )
-        await self._cap(
-            connection,
-            "found_by_address",
-            founder.address,
-            self._settings.per_address_daily,
-        )
+        for kind, key, most in (
+            ("found_by_person", founder.user_id, self._settings.per_person_daily),
+            ("found_by_address", founder.address, self._settings.per_address_daily),
+        ):
+            await daily_caps.count(connection, kind, key, most=most, refusal=ENOUGH)
         tenant_id = int(
             await connection.fetchval(
                 "SELECT nextval(pg_get_serial_sequence('tenants', 'tenant_id'))"
@@ -157,33 +161,6 @@ class OnboardingStore:
             founder.email,
         )
         return tenant_id
-
-    async def _cap(
-        self,
-        connection: asyncpg.pool.PoolConnectionProxy,
-        kind: str,
-        key: str,
-        most: int,
-    ) -> None:
-        hashed = hashlib.sha256(key.encode()).digest()
-        # Counting and adding are one act, whoever else founds from this address.
-        await connection.execute(
-            "SELECT pg_advisory_xact_lock($1)", _lock_of(kind, key)
-        )
-        done = await connection.fetchval(
-            "SELECT count(*) FROM attempts WHERE kind = $1 AND key = $2 "
-            "AND at > now() - interval '1 day'",
-            kind,
-            hashed,
-        )
-        if done >= most:
-            raise RateLimited(
-                "That is enough new workspaces for today. Try again tomorrow.",
-                headers={"Retry-After": str(DAY)},
-            )
-        await connection.execute(
-            "INSERT INTO attempts (kind, key) VALUES ($1, $2)", kind, hashed
-        )
 
     async def _ensure(
         self,
@@ -256,11 +233,6 @@ async def _enqueue(
         dedupe_key=f"{JOB}:{tenant_id}:{attempt}",
         on_conflict="skip",
     )
-
-
-def _lock_of(kind: str, key: str) -> int:
-    digest = hashlib.sha256(f"{kind} {key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 ONBOARDING = web.AppKey("onboarding", OnboardingStore)

@@ -22,7 +22,7 @@ from bff.onboarding.phases import State
 from bff.onboarding.store import JOB, OnboardingStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from bff.config import Worker as Settings
     from bff.onboarding.phases import Progress
@@ -91,10 +91,13 @@ class Runner:
         store: OnboardingStore,
         steps: Mapping[str, Step],
         now: Callable[[], datetime],
+        *,
+        afterwards: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._steps = steps
         self._now = now
+        self._afterwards = afterwards
 
     async def run(self, tenant_id: int) -> None:
         """Run every phase that is not finished; stop at a failure or a newer worker."""
@@ -112,6 +115,9 @@ class Runner:
             if not await self._store.save(tenant_id, progress, fence):
                 log.info("another worker took over tenant %d", tenant_id)
                 return
+        if progress.status == "ready" and self._afterwards is not None:
+            # The tenant is in use by now, whatever comes of this: the job alone waits.
+            await self._afterwards(tenant_id)
 
     async def _phase(self, tenant_id: int, name: str, progress: Progress) -> Progress:
         try:

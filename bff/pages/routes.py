@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import ETag, web
 
+from bff.access import CONFIG
 from bff.errors import NotFound
 
 if TYPE_CHECKING:
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "static"
 TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css"}
+
+
+# A part of the sign-in page: only where people may open an account themselves.
+SELF_SERVICE = re.compile(rb"<!-- self-service -->.*?<!-- /self-service -->", re.DOTALL)
+CLOSED = "login.html (closed)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,12 @@ def page(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     return handle
 
 
+async def login(request: web.Request) -> web.Response:
+    """Show the sign-in page, with a way to a new account where there is one."""
+    is_open = request.app[CONFIG].registration.mode == "self_service"
+    return _answer(request, load()["login.html" if is_open else CLOSED])
+
+
 async def static(request: web.Request) -> web.Response:
     """Answer with one of the pages' files."""
     found = load().get(request.match_info["path"])
@@ -54,16 +67,18 @@ async def favicon(request: web.Request) -> web.Response:
 @lru_cache(maxsize=1)
 def load() -> dict[str, File]:
     """Read all files into memory: few and small; no request touches the disk."""
-    return {
-        path.relative_to(FOLDER).as_posix(): _read(path)
+    found = {
+        path.relative_to(FOLDER).as_posix(): _file(path.name, path.read_bytes())
         for path in FOLDER.rglob("*")
         if path.is_file()
     }
+    name = "login.html"
+    found[CLOSED] = _file(name, SELF_SERVICE.sub(b"", found[name].body))
+    return found
 
 
-def _read(path: Path) -> File:
-    body = path.read_bytes()
-    kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
+def _file(name: str, body: bytes) -> File:
+    kind = TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0]
     digest = hashlib.sha256(body).hexdigest()[:20]
     return File(body, kind or "application/octet-stream", digest)
 

@@ -3,6 +3,9 @@
 In a process, requests with the same tickets share one flight, which no browser's
 leaving can cancel. Across replicas a lease on the row decides who asks the provider;
 nobody holds a database connection meanwhile. The others take the successor.
+
+A lease is short and renewed by its holder while it asks: a killed process stands in
+the way for seconds, a slow provider may take its time.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
@@ -22,10 +26,11 @@ from bff.identity.messages import (
     Refusal,
     TokenRefused,
 )
+from bff.sessions.flights import Flights, StillFlying
 from bff.sessions.session import AccessTicket, Pair, RefreshTicket, new_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncGenerator, Awaitable
 
     from bff.identity.provider import Provider
     from bff.sessions.store import Row, SessionStore
@@ -33,9 +38,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 0.5
+# Seconds that a lease lasts without its holder, and between two of its renewals.
+LEASE, PULSE = 10.0, 2.5
+# Who can go on with the old token waits no longer for the new one.
+WHILE_ALIVE = 1.0
 # Once the provider has answered, its tokens are the only ones that count: a database
-# that has just lost a connection is asked again.
-INSIST = (0.1, 0.5, 2.0)
+# or a key server that is away is asked again for a minute.
+INSIST = (0.1, 0.5, *(1.0,) * 59)
 Resolve = Callable[[Person, "Row"], "Awaitable[tuple[int | None, tuple[str, ...]]]"]
 
 
@@ -72,31 +81,34 @@ class Refresher:
         self._provider = provider
         self._resolve = resolve
         self._clock = clock
-        self._patience = provider.auth.timeout + 10
-        # Discovery, the grant and the keys, each within its own limit.
-        self._lease = 3 * provider.auth.timeout + 5
-        self._flights: dict[tuple[UUID, int], asyncio.Task[Pair]] = {}
+        # Enough for a dead holder's lease to end, or the provider's limit, and more.
+        self._patience = max(provider.auth.timeout, LEASE) + 5
+        self.flights: Flights[Pair] = Flights()
 
-    async def next(self, access: AccessTicket, refresh: RefreshTicket) -> Pair:
-        """Return the generation after these tickets.
+    async def next(
+        self,
+        access: AccessTicket,
+        refresh: RefreshTicket,
+        *,
+        patience: float | None = None,
+    ) -> Pair:
+        """Return the generation after these tickets, within *patience* seconds.
 
         Raises:
             RefreshRefused: when the session is over, here or at the provider.
             RefreshStale: when the tickets are two or more generations behind.
-            RefreshUnavailable: when the provider or the database cannot be asked.
+            RefreshUnavailable: when the provider or the database cannot be asked, or
+                takes too long; what it answers later is kept as the successor.
         """
-        key = (refresh.sid, refresh.gen)
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = asyncio.ensure_future(self._fly(access, refresh))
-            self._flights[key] = flight
-            flight.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(flight)
-
-    def _landed(self, key: tuple[UUID, int], flight: asyncio.Task[Pair]) -> None:
-        self._flights.pop(key, None)
-        if not flight.cancelled():
-            flight.exception()  # everyone who waited has it; nobody may have
+        try:
+            return await self.flights.join(
+                (refresh.sid, refresh.gen),
+                lambda: self._fly(access, refresh),
+                patience=self._patience if patience is None else patience,
+                longest=self._patience,
+            )
+        except StillFlying as error:
+            raise RefreshUnavailable("the renewal takes too long") from error
 
     async def _fly(self, access: AccessTicket, refresh: RefreshTicket) -> Pair:
         owner = uuid4()
@@ -105,7 +117,7 @@ class Refresher:
         while True:
             user, sid, gen = access.user_id, refresh.sid, refresh.gen
             try:
-                row = await self._store.lease(user, sid, gen, owner, self._lease)
+                row = await self._store.lease(user, sid, gen, owner, LEASE)
                 if row is not None:
                     return await self._ask(access, refresh, row, owner)
                 successor = self._judge(await self._store.look(user, sid), gen)
@@ -131,15 +143,20 @@ class Refresher:
     async def _ask(
         self, access: AccessTicket, refresh: RefreshTicket, row: Row, owner: UUID
     ) -> Pair:
+        user = access.user_id
         try:
-            pair = await self._exchange(access, refresh, row)
+            async with self._kept(user, refresh.sid, owner):
+                pair = await self._exchange(access, refresh, row)
+                published = await _insisted(
+                    lambda: self._store.publish(user, owner, pair)
+                )
         except TokenRefused as error:
             if error.refusal is Refusal.SESSION_OVER:
                 return await self._refused(access, refresh)
-            await self._store.release(access.user_id, refresh.sid, owner)
+            await self._store.release(user, refresh.sid, owner)
             raise RefreshUnavailable from error
         except ProviderUnavailable as error:
-            await self._store.release(access.user_id, refresh.sid, owner)
+            await self._store.release(user, refresh.sid, owner)
             raise RefreshUnavailable from error
         except ForeignToken as error:
             # What came back is not this person's: nothing of it may be used.
@@ -149,23 +166,40 @@ class Refresher:
         except (SignatureRefused, ClaimsRefused) as error:
             # A clock, a key or a mapper is wrong: no fault of the person's session.
             log.warning("a refreshed token was refused: %s", error)
-            await self._store.release(access.user_id, refresh.sid, owner)
+            await self._store.release(user, refresh.sid, owner)
             raise RefreshUnavailable from error
-        if not await _insisted(
-            lambda: self._store.publish(access.user_id, owner, pair)
-        ):
-            row_now = await self._store.look(access.user_id, refresh.sid)
+        if not published:
+            row_now = await self._store.look(user, refresh.sid)
             successor = self._judge(row_now, refresh.gen)
             if successor is None:
                 raise RefreshUnavailable("the lease was lost while asking")
             return successor
         return pair
 
+    @asynccontextmanager
+    async def _kept(self, user_id: str, sid: UUID, owner: UUID) -> AsyncGenerator[None]:
+        """Keep the lease for as long as the context is open."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(PULSE)
+                with suppress(DatabaseUnavailable):
+                    await self._store.extend(user_id, sid, owner, LEASE)
+
+        renewing = asyncio.ensure_future(renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+
     async def _exchange(
         self, access: AccessTicket, refresh: RefreshTicket, row: Row
     ) -> Pair:
         tokens = await self._provider.refresh(refresh.refresh_token)
-        person = await self._provider.verify_access(tokens.access_token)
+        person = await _insisted(
+            lambda: self._provider.verify_access(tokens.access_token)
+        )
         if person.user_id != access.user_id:
             raise ForeignToken
         tenant_id, roles = await _insisted(lambda: self._resolve(person, row))
@@ -178,6 +212,7 @@ class Refresher:
             roles=roles,
             session_exp=access.session_exp,
             now=self._clock(),
+            sso=access.sso,
         )
 
     async def _refused(self, access: AccessTicket, refresh: RefreshTicket) -> Pair:
@@ -191,10 +226,10 @@ class Refresher:
 
 
 async def _insisted(act: Callable[[], Awaitable[T]]) -> T:
-    """Return what *act* returns, trying again while the database is away."""
+    """Return what *act* returns, trying again while what it needs is away."""
     for pause in INSIST:
         try:
             return await act()
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, ProviderUnavailable):
             await asyncio.sleep(pause)
     return await act()

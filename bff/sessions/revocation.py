@@ -63,15 +63,16 @@ class EndedSessions:
         self._clock = clock
         listener.on(CHANNEL, self._heard)
         listener.on_connect(self._catch_up)
-        self._ended: dict[UUID, float] = {}
+        # By `sid.int`: a UUID's own hash is computed in Python, each time.
+        self._ended: dict[int, float] = {}
         self._asked: dict[UUID, tuple[float, asyncio.Future[bool]]] = {}
-        self._live: dict[UUID, set[Cuttable]] = {}
+        self._live: dict[int, set[Cuttable]] = {}
         # When the table could last not be asked; nobody waits for it again at once.
         self._away = float("-inf")
 
     async def is_ended(self, sid: UUID) -> bool:
         """Tell whether *sid* has ended."""
-        if sid in self._ended:
+        if sid.int in self._ended:
             return True
         if self._listener.hears:
             return False
@@ -83,7 +84,14 @@ class EndedSessions:
             asked = (now, asyncio.ensure_future(self._ask(sid)))
             self._asked[sid] = asked
             self._tidy()
-        return await asyncio.shield(asked[1])
+        # Nor for one that hangs already. A browser's leaving does not cancel it.
+        left = asked[0] + PATIENCE - now
+        await asyncio.wait({asked[1]}, timeout=max(0.0, left))
+        return asked[1].done() and asked[1].result()
+
+    def surely_lives(self, sid: UUID) -> bool:
+        """Tell, without asking anybody, that *sid* has not ended; False: ask."""
+        return self._listener.hears and sid.int not in self._ended
 
     async def _ask(self, sid: UUID) -> bool:
         try:
@@ -103,34 +111,34 @@ class EndedSessions:
 
     def add(self, sid: UUID, live: Cuttable) -> None:
         """Cut *live* when *sid* ends; at once if it has."""
-        if sid in self._ended:
+        if sid.int in self._ended:
             live.cut()
             return
-        self._live.setdefault(sid, set()).add(live)
+        self._live.setdefault(sid.int, set()).add(live)
 
     def discard(self, sid: UUID, live: Cuttable) -> None:
         """Forget *live*: it ended by itself."""
-        remaining = self._live.get(sid)
+        remaining = self._live.get(sid.int)
         if remaining is not None:
             remaining.discard(live)
             if not remaining:
-                del self._live[sid]
+                del self._live[sid.int]
 
     def count(self, sid: UUID) -> int:
         """Return how much is live of *sid*."""
-        return len(self._live.get(sid, ()))
+        return len(self._live.get(sid.int, ()))
 
     def end(self, sid: UUID) -> None:
         """Take note of an ended session and cut what lives of it."""
         now = self._clock()
-        self._ended[sid] = now
-        for live in list(self._live.pop(sid, ())):
+        self._ended[sid.int] = now
+        for live in list(self._live.pop(sid.int, ())):
             live.cut()
 
     def forget_old(self) -> None:
         """Drop what has been ended for longer than any token lives."""
         oldest = self._clock() - REMEMBER
-        self._ended = {sid: at for sid, at in self._ended.items() if at > oldest}
+        self._ended = {key: at for key, at in self._ended.items() if at > oldest}
         self._asked = {
             sid: asked
             for sid, asked in self._asked.items()

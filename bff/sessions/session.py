@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bff.identity.messages import Person, Tokens
 
@@ -22,6 +23,11 @@ LONGEST_ACCESS = 3600.0
 
 class DamagedTicket(ValueError):
     """Tell that an opened ticket does not hold what it must."""
+
+
+def new_sid(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> UUID:
+    """Return a session id of 128 random bits; a version 4 UUID has only 122."""
+    return UUID(bytes=random_bytes(16))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,8 @@ class AccessTicket:
     access_from: float
     access_exp: float
     session_exp: float
+    # The provider keeps a session in this browser too: it was begun by redirect.
+    sso: bool = False
 
     @property
     def user_id(self) -> str:
@@ -103,6 +111,7 @@ def new_pair(
     roles: tuple[str, ...],
     session_exp: float,
     now: float,
+    sso: bool = False,
 ) -> Pair:
     """Make the tickets for tokens that have just come from the provider."""
     refresh_exp = session_exp
@@ -121,6 +130,7 @@ def new_pair(
         access_from=now,
         access_exp=min(now + min(tokens.expires_in, LONGEST_ACCESS), session_exp),
         session_exp=session_exp,
+        sso=sso,
     )
     refresh = RefreshTicket(
         sid=sid,
@@ -141,6 +151,8 @@ def fields(ticket: AccessTicket | RefreshTicket) -> dict[str, Any]:
     """Return *ticket* as JSON values."""
     values = asdict(ticket)
     values["sid"] = ticket.sid.hex
+    if not values.get("sso"):
+        values.pop("sso", None)  # absent is false: cookies stay small
     return values
 
 

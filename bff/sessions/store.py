@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bff.sessions.sealing import KeyRing, Unopenable
-from bff.sessions.session import DamagedTicket, Pair
+from bff.sessions.session import AccessTicket, DamagedTicket, Pair
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     import asyncpg
@@ -92,7 +93,7 @@ class SessionStore:
     ) -> Row | None:
         """Become the one who asks for the generation after *gen*; None if not.
 
-        After *seconds* anybody may take the lease over: it must outlive the asking.
+        After *seconds* anybody may take the lease over, unless it is extended.
         """
         async with self._database.user_transaction(user_id) as connection:
             found = await connection.fetchrow(
@@ -109,6 +110,20 @@ class SessionStore:
                 seconds,
             )
         return None if found is None else self._row(sid, found)
+
+    async def extend(
+        self, user_id: str, sid: UUID, owner: UUID, seconds: float
+    ) -> None:
+        """Keep *owner*'s lease for *seconds* from now, unless somebody else has it."""
+        async with self._database.user_transaction(user_id) as connection:
+            await connection.execute(
+                "UPDATE auth_session "
+                "SET refreshing_until = now() + make_interval(secs => $3) "
+                "WHERE sid = $1 AND refreshing_by = $2",
+                sid,
+                owner,
+                seconds,
+            )
 
     async def publish(self, user_id: str, owner: UUID, pair: Pair) -> bool:
         """Store *pair* as the next generation and give the lease back.
@@ -167,6 +182,48 @@ class SessionStore:
         """End the sessions made under one of the provider's; count them."""
         async with self._database.user_transaction(user_id) as connection:
             return await _end(connection, reason, provider_sid=provider_sid)
+
+    async def end_of_member(
+        self, tenant_id: int, iss: str, sub: str, reason: str
+    ) -> list[UUID]:
+        """End a person's sessions that act for one tenant, on every replica."""
+        async with self._database.sessions_transaction(tenant_id) as connection:
+            rows = await connection.fetch(
+                "UPDATE auth_session SET ended_at = now(), end_reason = $4, "
+                "successor = NULL WHERE tenant_id = $1 AND iss = $2 AND sub = $3 "
+                "AND ended_at IS NULL RETURNING sid",
+                tenant_id,
+                iss,
+                sub,
+                reason,
+            )
+            return await _announce(connection, rows)
+
+    async def replace(self, old: AccessTicket, new: AccessTicket, reason: str) -> bool:
+        """End *old* and begin *new*, with its tokens and in a tenant chosen by hand.
+
+        False when *old* has ended, or its tokens are not the last: they are being
+        renewed or have been.
+        """
+        async with self._database.user_transaction(old.user_id) as connection:
+            rows = await connection.fetch(
+                "WITH old AS (UPDATE auth_session SET ended_at = now(), "
+                "end_reason = $6, successor = NULL WHERE sid = $1 AND gen = $2 "
+                "AND ended_at IS NULL AND expires_at > now() "
+                "AND (refreshing_until IS NULL OR refreshing_until < now()) "
+                "RETURNING sid, iss, sub, email, provider_sid, device, expires_at), "
+                "new AS (INSERT INTO auth_session (sid, iss, sub, email, tenant_id, "
+                "tenant_chosen, provider_sid, device, gen, expires_at) SELECT $3, iss, "
+                "sub, email, $4, true, provider_sid, device, $5, expires_at FROM old) "
+                "SELECT sid FROM old",
+                old.sid,
+                old.gen,
+                new.sid,
+                new.tenant_id,
+                new.gen,
+                reason,
+            )
+            return bool(await _announce(connection, rows))
 
     async def user_of(self, provider_sid: str) -> str | None:
         """Return whose session was made under one of the provider's, if any lives."""
@@ -231,8 +288,15 @@ async def _end(
         sid,
         provider_sid,
     )
+    return len(await _announce(connection, rows))
+
+
+async def _announce(
+    connection: asyncpg.pool.PoolConnectionProxy, rows: Sequence[asyncpg.Record]
+) -> list[UUID]:
+    ended = [row["sid"] for row in rows]
     await connection.executemany(
         "INSERT INTO ended_session (sid) VALUES ($1) ON CONFLICT DO NOTHING",
-        [(row["sid"],) for row in rows],
+        [(sid,) for sid in ended],
     )
-    return len(rows)
+    return ended

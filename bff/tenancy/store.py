@@ -58,6 +58,20 @@ class Tenancy:
             for row in rows
         ]
 
+    async def has_known(self, tenant_id: int, iss: str, sub: str) -> bool:
+        """Tell whether somebody is a member of a tenant, or was."""
+        if "\0" in sub:
+            return False  # which PostgreSQL would not take
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            found = await connection.fetchval(
+                "SELECT 1 FROM tenant_users "
+                "WHERE tenant_id = $1 AND iss = $2 AND sub = $3",
+                tenant_id,
+                iss,
+                sub,
+            )
+        return found is not None
+
     async def status(self, tenant_id: int | None) -> str:
         """Return the onboarding status of a tenant, `none` before it began."""
         if tenant_id is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from tests.world import Browser
 
 STREAM = "/graph/threads/t1/stream"
+# Comments can only be put in on aiohttp's way: that is how a test chooses it.
+BOTH_WAYS = pytest.mark.parametrize(
+    "heartbeat", [None, 3600.0], ids=["direct", "aiohttp"]
+)
 
 
 def with_proxy(databases: Databases, **changes: Any) -> World:

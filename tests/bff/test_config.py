@@ -78,7 +78,7 @@ def test_aliases_of_the_original_are_understood_and_lose_to_our_names() -> None:
         "BFF_ENVIRONMENT": "dev",
         "DATABASE_URL": "postgresql://bff_app:x@old/bff",
         "BFF_WORKER__EMBEDDED": "false",
-        "NEXIUS_ISSUER": "http://old.test/realms/x",
+        "NEXIUS_ISSUER": "https://old.test/realms/x",
         "NEXIUS_CLIENT_ID": "old",
         "NEXIUS_CLIENT_SECRET": "old-secret",
         "NEXIUS_AUDIENCE": "old-audience",
@@ -90,7 +90,7 @@ def test_aliases_of_the_original_are_understood_and_lose_to_our_names() -> None:
     new = load(None, {**aliases, "BFF_AUTH__CLIENT_ID": "new"})
 
     assert old.database.url.get_secret_value().endswith("@old/bff")
-    assert old.auth.issuer == "http://old.test/realms/x"
+    assert old.auth.issuer == "https://old.test/realms/x"
     assert old.auth.client_secret.get_secret_value() == "old-secret"
     assert old.proxy["graph"].upstreams == ("http://graph.test:2024",)
     assert old.session.secure is False

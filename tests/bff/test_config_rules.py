@@ -17,6 +17,43 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def test_a_client_proves_itself_one_way_and_no_other() -> None:
+    both = {**DEV, "BFF_AUTH__CLIENT_KEY_FILE": "client.pem"}
+    neither = {name: value for name, value in DEV.items() if "SECRET" not in name}
+    by_key = {**neither, "BFF_AUTH__CLIENT_KEY_FILE": "client.pem"}
+
+    assert "leave one out" in problems(both)["auth.client_key_file"]
+    assert "auth.client_key_file" in problems(neither)["auth.client_secret"]
+    assert good(by_key).auth.client_key_file == Path("client.pem")
+    production = {**PRODUCTION, "BFF_AUTH__CLIENT_KEY_FILE": "client.pem"}
+    assert "auth.client_key_file" in problems(production)
+    del production["BFF_AUTH__CLIENT_SECRET"]
+    assert good(production).auth.client_key_file is not None
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_good"),
+    [
+        ("openid", False),
+        ("openid organizations", False),
+        ("openid organization:acme", False),
+        ("openid organization", True),
+        ("openid organization:*", True),
+    ],
+)
+def test_organizations_must_be_asked_for(scope: str, *, is_good: bool) -> None:
+    env = {
+        **DEV,
+        "BFF_TENANCY__SOURCE": "organization",
+        "BFF_AUTH__SCOPE": scope,
+    }
+
+    if is_good:
+        assert good(env).tenancy.source == "organization"
+    else:
+        assert "auth.scope" in problems(env)["tenancy.source"]
+
+
 def with_origins(*origins: str) -> dict[str, str]:
     return {**DEV, "BFF_SERVER__PUBLIC_ORIGINS": json.dumps(origins)}
 
@@ -223,3 +260,45 @@ def test_a_gateway_without_a_worker_needs_no_url_for_one() -> None:
 
 def test_a_token_s_audience_must_be_demanded() -> None:
     assert list(problems({**DEV, "BFF_AUTH__AUDIENCE": ""})) == ["auth.audience"]
+
+
+PROVISIONER = {
+    "NEXIUS_ADMIN_CLIENT_ID": "nexius-provisioner",
+    "NEXIUS_ADMIN_CLIENT_SECRET": "s3cret-of-the-provisioner",
+}
+
+
+def test_a_gateway_that_opens_accounts_needs_a_client_for_it() -> None:
+    found = problems({**DEV, "BFF_REGISTER__MODE": "admin_api"})
+    assert "NEXIUS_ADMIN_CLIENT_ID" in found["register.mode"]
+
+    config = good({**DEV, **PROVISIONER, "BFF_REGISTER__MODE": "admin_api"})
+    assert config.registration.mode == "admin_api"
+    assert config.auth.provisioner_client_id == "nexius-provisioner"
+    assert "s3cret" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"NEXIUS_ADMIN_CLIENT_ID": ""}, "auth.provisioner_client_id"),
+        ({"NEXIUS_ADMIN_CLIENT_SECRET": ""}, "auth.provisioner_client_secret"),
+        ({"NEXIUS_ADMIN_CLIENT_ID": "nexius-bff"}, "auth.provisioner_client_id"),
+        (
+            {"BFF_AUTH__ISSUER": "http://localhost:8180/id"},
+            "auth.provisioner_client_id",
+        ),
+        ({"BFF_AUTH__PROMPTS": '["login"]'}, "register.mode"),
+        ({"BFF_REGISTER__MODE": "open"}, "register.mode"),
+        ({"BFF_REGISTRATION__MODE": "off"}, "registration"),
+    ],
+)
+def test_the_client_that_makes_accounts_is_whole_and_another(
+    changes: dict[str, str], key: str
+) -> None:
+    assert set(problems({**DEV, **PROVISIONER, **changes})) == {key}
+
+
+def test_without_self_service_no_prompt_is_needed() -> None:
+    environ = {**DEV, "BFF_AUTH__PROMPTS": '["login"]', "BFF_REGISTER__MODE": "off"}
+    assert good(environ).registration.mode == "off"

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from bff import database as module
-from bff.database import DatabaseUnavailable, connect
+from bff.database import Database, DatabaseUnavailable, connect
 from bff.dev.ports import free_port
 from bff.errors import Unavailable, translate
 
@@ -142,6 +142,63 @@ async def test_a_server_that_falls_silent_is_unavailable_too(
             os.kill(stopped[0], signal.SIGCONT)
         async with database.shared_transaction() as connection:
             assert await connection.fetchval("SELECT 1") == 1
+
+
+async def freeze(database: Database) -> int:
+    """Stop the one connection's server process between two transactions."""
+    async with database.shared_transaction() as connection:
+        pid = int(await connection.fetchval("SELECT pg_backend_pid()"))
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+async def test_a_server_too_frozen_to_begin_is_found_out_soon(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BEGIN_TIMEOUT", 0.2)
+    async with connect(databases.app, size=1, command_timeout=60) as database:
+        stopped = await freeze(database)
+        try:
+            async with asyncio.timeout(10):
+                with pytest.raises(DatabaseUnavailable):
+                    async with database.shared_transaction():
+                        pass
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        async with database.shared_transaction() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_who_is_told_to_stop_stops_even_at_a_frozen_server(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CANCEL_TIMEOUT", 0.2)
+    monkeypatch.setattr(module, "ACQUIRE_TIMEOUT", 30)
+    async with connect(databases.app, size=1, command_timeout=60) as database:
+        stopped = 0
+
+        async def use(*, begun: bool) -> None:
+            nonlocal stopped
+            if not begun:
+                stopped = await freeze(database)
+            async with database.shared_transaction() as connection:
+                stopped = await connection.fetchval("SELECT pg_backend_pid()")
+                os.kill(stopped, signal.SIGSTOP)
+                await connection.execute("SELECT 1")
+
+        for begun in (True, False):
+            task = asyncio.ensure_future(use(begun=begun))
+            try:
+                while not stopped:  # noqa: ASYNC110 - what others do sets no event
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
+                task.cancel()
+                async with asyncio.timeout(10):
+                    with pytest.raises(asyncio.CancelledError):
+                        await task
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+                stopped = 0
 
 
 async def test_an_error_of_the_statement_stays_what_it_is(databases: Databases) -> None:

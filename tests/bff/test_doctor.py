@@ -16,9 +16,11 @@ from bff.dev.provider import Provider, Realm, serving
 from bff.doctor import Finding, examine
 from bff.migrate import available
 from tests.fakes.graph import graph_server
+from tests.world import PROVISIONED, PROVISIONER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from tests.databases import Databases
 
@@ -123,6 +125,21 @@ async def test_each_thing_that_is_wrong_is_named_and_the_rest_is_still_looked_at
     assert "pw-x" not in said
 
 
+async def test_the_client_that_makes_accounts_is_looked_at_where_there_is_one(
+    databases: Databases,
+) -> None:
+    clients = [demo.client(SECRET, ()), PROVISIONER]
+    async with serving(Provider(Realm(), demo.PEOPLE, clients)) as issuer:
+        given = values(databases, issuer)
+        given["auth"] |= PROVISIONED
+        assert (await look(given))["provisioner client"].ok
+        given["auth"]["provisioner_client_secret"] = "wrong-secret"
+        found = (await look(given))["provisioner client"]
+
+    assert not found.ok
+    assert "wrong-secret" not in str(found)
+
+
 async def test_an_issuer_that_is_away_is_named(databases: Databases) -> None:
     found = await look(values(databases, f"http://127.0.0.1:{free_port()}/realms/x"))
 
@@ -195,3 +212,18 @@ async def test_the_doctor_changes_nothing(databases: Databases) -> None:
     missing = len(available())
     assert found["schema"].said == f"{missing} migrations missing: bff migrate up"
     assert tables == 0
+
+
+async def test_a_client_s_key_that_cannot_be_read_is_named(
+    databases: Databases, tmp_path: Path
+) -> None:
+    given = values(databases, "http://localhost:1/realms/nexius")
+    del given["auth"]["client_secret"]
+    given["auth"]["client_key_file"] = tmp_path / "absent.pem"
+
+    found = (await look(given))["client credentials"]
+
+    assert not found.ok
+    assert found.said == (
+        f"auth.client_key_file: {tmp_path / 'absent.pem'} cannot be read"
+    )

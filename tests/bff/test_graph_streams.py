@@ -10,7 +10,7 @@ import pytest
 
 from bff.graph import LIVE
 from bff.serve import drain
-from tests.bff.proxied import STREAM, streaming, with_proxy
+from tests.bff.proxied import BOTH_WAYS, STREAM, streaming, with_proxy
 from tests.bff.rawserver import listening
 from tests.bff.waiting import until
 
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from tests.world import World
 
 
-async def test_a_session_s_streams_are_limited(databases: Databases) -> None:
+@BOTH_WAYS
+async def test_a_session_s_streams_are_limited(
+    databases: Databases, heartbeat: float | None
+) -> None:
     async with (
-        with_proxy(databases, max_streams_per_session=1).running() as world,
+        with_proxy(
+            databases, heartbeat=heartbeat, max_streams_per_session=1
+        ).running() as world,
         world.signed_in() as browser,
         world.signed_in("dave@acme.test") as other,
     ):
@@ -58,7 +63,10 @@ async def test_a_tenant_s_streams_are_limited_over_all_its_people(
             pass
 
 
-async def test_answers_that_have_not_begun_count_as_well(databases: Databases) -> None:
+@BOTH_WAYS
+async def test_answers_that_have_not_begun_count_as_well(
+    databases: Databases, heartbeat: float | None
+) -> None:
     asked = asyncio.Event()
 
     async def thinking(
@@ -71,7 +79,7 @@ async def test_answers_that_have_not_begun_count_as_well(databases: Databases) -
     async with (
         listening(thinking) as place,
         with_proxy(
-            databases, upstreams=[place], max_streams_per_session=1
+            databases, heartbeat=heartbeat, upstreams=[place], max_streams_per_session=1
         ).running() as world,
         world.signed_in() as browser,
     ):
@@ -87,8 +95,9 @@ async def test_answers_that_have_not_begun_count_as_well(databases: Databases) -
         await until(free)
 
 
+@BOTH_WAYS
 async def test_a_session_that_ends_while_the_graph_thinks_gets_no_answer(
-    databases: Databases,
+    databases: Databases, heartbeat: float | None
 ) -> None:
     asked, answer_now = asyncio.Event(), asyncio.Event()
 
@@ -103,7 +112,9 @@ async def test_a_session_that_ends_while_the_graph_thinks_gets_no_answer(
 
     async with (
         listening(thinking) as place,
-        with_proxy(databases, upstreams=[place]).running() as world,
+        with_proxy(
+            databases, heartbeat=heartbeat, upstreams=[place]
+        ).running() as world,
         world.signed_in() as browser,
     ):
         waiting = asyncio.ensure_future(browser.post("/graph/threads/t/runs/wait"))
@@ -114,18 +125,30 @@ async def test_a_session_that_ends_while_the_graph_thinks_gets_no_answer(
             await (await waiting).read()
 
 
-async def test_signing_out_cuts_the_open_stream(world: World) -> None:
-    async with world.signed_in() as browser, streaming(browser) as answer:
+@BOTH_WAYS
+async def test_signing_out_cuts_the_open_stream(
+    databases: Databases, heartbeat: float | None
+) -> None:
+    async with (
+        with_proxy(databases, heartbeat=heartbeat).running() as world,
+        world.signed_in() as browser,
+        streaming(browser) as answer,
+    ):
         assert (await browser.post("/auth/logout")).status == 204
 
         with pytest.raises(aiohttp.ClientError):
             await asyncio.wait_for(answer.read(), 5)
 
 
+@BOTH_WAYS
 async def test_draining_refuses_the_new_and_gives_the_open_their_time(
-    world: World,
+    databases: Databases, heartbeat: float | None
 ) -> None:
-    async with world.signed_in() as browser, streaming(browser) as answer:
+    async with (
+        with_proxy(databases, heartbeat=heartbeat).running() as world,
+        world.signed_in() as browser,
+        streaming(browser) as answer,
+    ):
         loop = asyncio.get_running_loop()
         began = loop.time()
         draining = asyncio.ensure_future(drain(world.app, 0.5))

@@ -165,7 +165,7 @@ async def test_a_deaf_gateway_asks_the_table_and_recovers(
         await until(lambda: hears.hears, 5.0)
         theirs = ticket(world, bob.cookies)
         await world.app[STORE].end(theirs.user_id, theirs.sid, "signed_out")
-        await until(lambda: theirs.sid in world.app[ENDED]._ended, 1.0)
+        await until(lambda: theirs.sid.int in world.app[ENDED]._ended, 1.0)
 
 
 async def test_what_ended_while_deaf_is_cut_after_hearing_again(

@@ -56,7 +56,8 @@ class Peer:
 
     async def head(self) -> tuple[str, str, list[tuple[str, str]]]:
         """Read the head of a request, leaving its body."""
-        lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        raw = await self.reader.readuntil(b"\r\n\r\n")
+        lines = raw.decode(errors="surrogateescape").split("\r\n")
         method, target, version = lines[0].split(" ")
         assert version == "HTTP/1.1"
         headers = [line.split(": ", 1) for line in lines[1:-2]]

@@ -237,7 +237,7 @@ async def test_a_browser_that_leaves_while_dialling_leaves_nothing_behind() -> N
         browser = await here.browser()
         await browser.ask("/graph/ok")
         await until(lambda: upstream.peers)
-        (target,) = here.proxy._pool._upstreams
+        (target,) = here.proxy.pool._upstreams
         assert here.proxy.outstanding == target.outstanding == 1
         await browser.leave()
         await here.settled()
@@ -333,7 +333,7 @@ async def test_many_at_once_with_leavers_among_them_leave_nothing_behind() -> No
     async with fake_upstream(script) as upstream, gateway(upstream.url) as here:
         await asyncio.gather(*map(visit, range(100)))
         await here.settled()
-        (target,) = here.proxy._pool._upstreams
+        (target,) = here.proxy.pool._upstreams
         assert target.outstanding == 0
         assert len(here.over) == len(here.answers)
 
@@ -343,7 +343,7 @@ async def test_a_malformed_header_of_the_gateways_own_is_a_mistake_of_its_own() 
         here.own = [("Authorization", "Bearer a\r\nX: y")]
         assert (await here.get("/graph/ok"))[0] == 500
         assert here.proxy.outstanding == 0
-        assert here.proxy._pool._upstreams[0].outstanding == 0
+        assert here.proxy.pool._upstreams[0].outstanding == 0
 
 
 @pytest.mark.parametrize("prefix", ["graph", "/graph/../x", "/a%41", "/a//b"])

@@ -164,18 +164,18 @@ async def test_an_unreachable_upstream_is_left_out_and_later_tried_again() -> No
     async with fake_upstream(_ok_forever) as alive, gateway(dead, alive.url) as here:
         for _ in range(4):
             assert (await here.get("/graph/ok"))[0] == 200
-        target = next(u for u in here.proxy._pool._upstreams if u.address == dead)
+        target = next(u for u in here.proxy.pool._upstreams if u.address == dead)
         left = target.ejected_until - asyncio.get_running_loop().time()
         assert 5 < left <= 10
-        assert target not in here.proxy._pool._by_preference()
+        assert target not in here.proxy.pool._by_preference()
         target.ejected_until = 0.0
-        assert target in here.proxy._pool._by_preference()
+        assert target in here.proxy.pool._by_preference()
         assert (await here.get("/graph/ok"))[0] == 200
 
 
 async def test_an_upstream_that_is_alone_is_always_tried() -> None:
     async with fake_upstream(_ok_forever) as upstream, gateway(upstream.url) as here:
-        (target,) = here.proxy._pool._upstreams
+        (target,) = here.proxy.pool._upstreams
         target.ejected_until = asyncio.get_running_loop().time() + 10
         assert (await here.get("/graph/ok"))[0] == 200
         assert target.ejected_until == 0.0
@@ -205,7 +205,7 @@ async def test_an_idle_connection_is_dropped_in_time() -> None:
     ):
         assert (await here.get("/graph/ok"))[0] == 200
         await asyncio.wait_for(upstream.peers[0].left.wait(), SOON)
-        assert not here.proxy._pool._upstreams[0].idle
+        assert not here.proxy.pool._upstreams[0].idle
         assert (await here.get("/graph/ok"))[0] == 200
 
 
@@ -221,7 +221,7 @@ async def test_an_idle_connection_that_closes_or_speaks_is_forgotten(what: str) 
 
     async with fake_upstream(script) as upstream, gateway(upstream.url) as here:
         assert (await here.get("/graph/ok"))[0] == 200
-        (target,) = here.proxy._pool._upstreams
+        (target,) = here.proxy.pool._upstreams
         await until(lambda: not target.idle)
         assert (await here.get("/graph/ok"))[0] == 200
         assert len(upstream.peers) == 2

@@ -63,7 +63,8 @@ class Browser:
         ]
 
     async def chunk(self) -> bytes:
-        size = int(await asyncio.wait_for(self.reader.readline(), 10), 16)
+        line = await asyncio.wait_for(self.reader.readline(), 10)
+        size = int(line.partition(b";")[0], 16)
         data = await self.reader.readexactly(size)
         assert await self.reader.readexactly(2) == b"\r\n"
         return data

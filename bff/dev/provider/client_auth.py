@@ -1,4 +1,4 @@
-"""Which client is calling, by secret in the form or in the Authorization header."""
+"""Which client is calling, by a secret or by an assertion it has signed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
+from bff.dev.provider import assertions
 from bff.dev.provider.errors import OAuthRefusal
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from bff.dev.provider.model import Client
     from bff.dev.provider.state import State
-
-_SENTENCE = "Invalid client or Invalid client credentials"
 
 
 class Form(dict[str, str]):
@@ -47,15 +46,29 @@ def authenticated(
         form.get("client_id", ""),
         form.get("client_secret", ""),
     )
-    client = state.clients.get(client_id)
-    if client is None:
+    by_assertion = not client_id
+    client = state.clients.get(client_id or assertions.subject(form))
+    if client is None or (by_assertion and not client.keys):
         raise OAuthRefusal(
-            "invalid_client", _SENTENCE, status=401, reason="client_not_found"
+            "invalid_client",
+            assertions.UNKNOWN,
+            status=401,
+            reason="client_not_found",
         )
-    if not hmac.compare_digest(client.secret.encode(), secret.encode()):
+    if client.keys:
+        assertions.check(
+            client,
+            form,
+            issuer=state.issuer(request),
+            now=state.now(),
+            spent=state.spent,
+        )
+        return client
+    is_right = hmac.compare_digest(client.secret.encode(), secret.encode())
+    if not (client.secret and is_right):
         raise OAuthRefusal(
             "unauthorized_client",
-            _SENTENCE,
+            assertions.UNKNOWN,
             status=401,
             reason="invalid_client_credentials",
         )
@@ -65,7 +78,9 @@ def authenticated(
 def claimed_client(request: web.Request, form: Mapping[str, str]) -> str | None:
     """Return the client id that the request names, proven or not."""
     pair = _basic(request.headers.get("Authorization", ""))
-    return pair[0] if pair else form.get("client_id")
+    if pair:
+        return pair[0]
+    return form.get("client_id") or assertions.subject(form) or None
 
 
 def _basic(header: str) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from typing import Any
 def document(issuer: str) -> dict[str, Any]:
     """Build what /.well-known/openid-configuration says."""
     protocol = f"{issuer}/protocol/openid-connect"
-    methods = ["client_secret_basic", "client_secret_post"]
+    methods = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{protocol}/auth",
@@ -56,6 +56,7 @@ def document(issuer: str) -> dict[str, Any]:
         "request_uri_parameter_supported": False,
         "require_request_uri_registration": False,
         "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": ["PS256", "RS256", "ES256"],
         "revocation_endpoint_auth_methods_supported": methods,
         "tls_client_certificate_bound_access_tokens": False,
         "authorization_response_iss_parameter_supported": True,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +38,14 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """A confidential client; a URI may end in `*` to mean every continuation."""
+    """A confidential client; a URI may end in `*` to mean every continuation.
+
+    One with *keys*, public and as JWK, signs assertions and needs no secret.
+    """
 
     client_id: str
-    secret: str
+    secret: str = ""
+    keys: tuple[Mapping[str, Any], ...] = ()
     redirect_uris: tuple[str, ...] = ()
     post_logout_redirect_uris: tuple[str, ...] = ()
     backchannel_logout_url: str | None = None

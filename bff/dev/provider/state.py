@@ -9,6 +9,7 @@ from aiohttp import web
 
 from bff.dev.provider import claims
 from bff.dev.provider.accounts import Accounts
+from bff.dev.provider.assertions import Spent
 from bff.dev.provider.backchannel import BackChannel
 from bff.dev.provider.codes import Codes
 from bff.dev.provider.keys import Keys
@@ -52,6 +53,7 @@ class State:
         self.codes = Codes()
         self.keys = Keys()
         self.revoked: dict[str, int] = {}
+        self.spent = Spent()
         self.backchannel = BackChannel()
         self._file = StateFile(state_file)
         self._load()

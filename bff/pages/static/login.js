@@ -12,7 +12,9 @@ const error = byId("error");
 const label = button.textContent;
 let busy = false;
 
-byId("sso").href = `/auth/sso?return_to=${encodeURIComponent(target)}`;
+byId("sso").href = withReturnTo("/auth/sso", target);
+const register = byId("register"); // only where people may open an account themselves
+if (register) register.href = `${withReturnTo("/auth/sso", target)}&prompt=create`;
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (!busy) void signIn();
@@ -44,7 +46,8 @@ async function signIn() {
 }
 
 function goOn(ready) {
-  location.replace(ready ? target : withReturnTo("/onboarding", target));
+  // Whoever is invited joins a workspace instead of founding one.
+  location.replace(ready || target === "/invite" ? target : withReturnTo("/onboarding", target));
 }
 
 function show(problem) {

@@ -24,6 +24,11 @@ export const strings = {
     passwordOff: "Signing in with a password is turned off. Use single sign-on.",
   },
 
+  invite: {
+    incomplete: "This link is not complete. Open the whole link that you were sent, in one piece.",
+    signedInAs: (email) => `You are signed in as ${email}. Join the workspace that you are invited to? To join with another account, sign out and open the link again.`,
+  },
+
   onboarding: {
     fresh: "Give it a name if you like. It takes a few seconds.",
     working: "We are setting things up. This takes a few seconds.",

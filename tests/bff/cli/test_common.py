@@ -28,6 +28,8 @@ COMMANDS = (
     ("keys",),
     ("keys", "new"),
     ("keys", "list"),
+    ("keys", "reseal"),
+    ("keys", "client"),
 )
 CONFIGURED = (
     ("serve",),
@@ -37,6 +39,7 @@ CONFIGURED = (
     ("migrate", "plan"),
     ("migrate", "status"),
     ("keys", "list"),
+    ("keys", "reseal"),
     ("db", "roles", "--admin-url", "postgresql://x"),
 )
 

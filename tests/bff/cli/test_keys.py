@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bff.sessions.sealing import parse_keys
-from tests.bff.cli.commands import bff
+from bff.identity.client_auth import public_jwk, read_key
+from bff.sessions.sealing import KEY_BYTES, format_key, parse_keys
+from bff.sessions.store import PURPOSE
+from tests.bff.cli.commands import bff, in_a_thread
 from tests.bff.configs import DEV
+from tests.bff.sessions.tickets import make_pair, ring
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.databases import Databases
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +75,111 @@ def test_a_bad_ring_is_one_sentence_without_the_key(
     assert result.exit_code == 1
     assert said in result.stderr
     assert "not-32-bytes" not in result.stderr
+
+
+def entry(number: int) -> str:
+    return format_key(number, bytes([number]) * KEY_BYTES)
+
+
+async def test_reseal_reports_and_says_when_the_old_key_may_go(
+    databases: Databases,
+) -> None:
+    pair = make_pair()
+    sealed = ring(1).seal(PURPOSE, pair.access.sid.hex, pair.dump())
+    async with databases.superuser() as connection:
+        await connection.execute(
+            "INSERT INTO auth_session (sid, iss, sub, expires_at, successor) "
+            "VALUES ($1, 'i', 's', now() + interval '1 day', $2)",
+            pair.access.sid,
+            sealed,
+        )
+    env = {
+        **DEV,
+        "BFF_DATABASE__WORKER_URL": databases.worker,
+        "BFF_SESSION__KEYS": f"{entry(2)},{entry(1)}",
+    }
+
+    first, second = [await in_a_thread("keys", "reseal", env=env) for _ in range(2)]
+
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "auth_session.successor: 1 sealed anew, 0 changed" in first.stdout
+    assert "auth_session.successor: 1 so far" in first.stderr
+    assert "auth_session.successor: 0 sealed anew" in second.stdout
+    assert "nothing in PostgreSQL needs key 1 now" in second.stdout
+    assert "30 days after key 2 became the first" in second.stdout
+    assert entry(1)[2:] not in first.output + second.output
+
+
+async def test_reseal_ends_with_what_is_left_to_do(databases: Databases) -> None:
+    async with databases.superuser() as connection:
+        await connection.execute(
+            "INSERT INTO auth_session (sid, iss, sub, expires_at, successor) VALUES "
+            "(gen_random_uuid(), 'i', 's', now() + interval '1 day', $1)",
+            b"\x01damaged, and long enough to be a sealed value",
+        )
+    env = {
+        **DEV,
+        "BFF_DATABASE__WORKER_URL": databases.worker,
+        "BFF_SESSION__KEYS": f"{entry(2)},{entry(1)}",
+    }
+
+    result = await in_a_thread("keys", "reseal", env=env)
+
+    assert result.exit_code == 1
+    assert "1 that no key of the ring opens" in result.stdout
+    assert "1 still of key 1" in result.stdout
+    assert "needs key" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"BFF_DATABASE__WORKER_URL": "postgresql://x:pw-x@h:port/d"},
+            "cannot be used",
+        ),
+        ({"BFF_SESSION__KEYS": None}, "there is no key ring"),
+    ],
+    ids=["url", "ring"],
+)
+async def test_reseal_without_what_it_needs_is_one_sentence(
+    change: dict[str, str | None], said: str
+) -> None:
+    env: dict[str, str | None] = {**DEV, "BFF_SESSION__KEYS": entry(1), **change}
+
+    result = await in_a_thread("keys", "reseal", env=env)
+
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "pw-x" not in result.output
+
+
+@pytest.mark.parametrize(("kind", "algorithm"), [("p256", "ES256"), ("rsa", "PS256")])
+def test_a_client_s_key_is_made_once_and_shown_in_public(
+    tmp_path: Path, kind: str, algorithm: str
+) -> None:
+    file = tmp_path / "client.pem"
+
+    made = bff("keys", "client", str(file), "--kind", kind)
+    text = file.read_text(encoding="ascii")
+    again = bff("keys", "client", str(file))
+
+    assert (made.exit_code, again.exit_code) == (0, 0)
+    assert made.output == again.output
+    assert file.read_text(encoding="ascii") == text, "a key is never replaced"
+    assert file.stat().st_mode & 0o077 == 0
+    (shown,) = json.loads(made.output)["keys"]
+    assert shown == public_jwk(read_key(text))
+    assert shown["alg"] == algorithm
+
+
+def test_a_client_s_key_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("CANARY")
+
+    for file, said in ((broken, "no private key"), (tmp_path / "no" / "x", "FileNot")):
+        result = bff("keys", "client", str(file))
+        assert result.exit_code == 1
+        assert said in result.stderr
+        assert "CANARY" not in result.output

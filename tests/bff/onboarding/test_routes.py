@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -277,9 +278,9 @@ async def test_a_browser_that_leaves_leaves_nothing_behind(idle: World) -> None:
     async with idle.signed_in() as browser:
         async with following(browser) as events:
             await events.document()
-            (sid,) = idle.app[ENDED]._live
+            (number,) = idle.app[ENDED]._live
 
         async def gone() -> bool:
-            return not idle.app[ENDED].count(sid)
+            return not idle.app[ENDED].count(UUID(int=number))
 
         await until(gone)

@@ -13,6 +13,7 @@ from bff.access import STORE
 from bff.database import Database, DatabaseUnavailable
 from bff.listener import LISTENER
 from bff.sessions.revocation import ENDED
+from tests.bff.auth.redirects import begin, come_back, prove
 from tests.bff.sessions.refreshing import PAST, Hold, code, elsewhere, ticket
 
 if TYPE_CHECKING:
@@ -87,12 +88,25 @@ async def test_signing_out_makes_the_old_cookies_worthless(world: World) -> None
 async def test_signing_out_says_where_the_providers_own_session_ends(
     world: World,
 ) -> None:
-    async with world.signed_in() as browser:
+    async with world.browser() as browser:
+        await come_back(browser, await prove(browser, await begin(browser)))
+        # It is remembered through a renewal.
+        assert (await browser.post("/auth/refresh")).status == 200
         url = (await browser.post("/auth/logout")).headers["X-Logout-Url"]
 
     assert url.startswith(f"{world.issuer}/")
     assert "client_id=nexius-bff" in url
     assert "token" not in url.lower().replace("token_endpoint", "")
+
+
+async def test_after_a_password_the_provider_has_no_session_to_end_in_the_browser(
+    world: World,
+) -> None:
+    async with world.signed_in() as browser:
+        answer = await browser.post("/auth/logout")
+
+    assert answer.status == 204
+    assert "X-Logout-Url" not in answer.headers
 
 
 async def test_signing_out_ends_the_session_on_the_other_replica_and_its_stream(

@@ -86,26 +86,6 @@ async def test_one_lease_at_a_time_and_only_for_the_present_generation(
         assert await store.lease(user, sid, 1, second, 9) is None, "not first's lease"
 
 
-async def test_a_lease_outlives_everything_its_holder_may_wait_for(
-    databases: Databases,
-) -> None:
-    async with (
-        renewing(databases, auth={"timeout": 45}) as world,
-        world.signed_in() as browser,
-    ):
-        hold = Hold(world)
-        asked = asyncio.ensure_future(browser.post("/auth/refresh"))
-        await hold.came.wait()
-        async with world.databases.superuser() as connection:
-            left = await connection.fetchval(
-                "SELECT extract(epoch FROM refreshing_until - now()) FROM auth_session"
-            )
-        hold.go.set()
-        await asked
-
-    assert left > 3 * 45
-
-
 async def test_a_result_of_a_lost_lease_is_not_published_and_the_winners_counts(
     databases: Databases,
 ) -> None:

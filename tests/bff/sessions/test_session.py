@@ -53,6 +53,15 @@ def test_a_pair_is_written_and_read_again() -> None:
     assert read_refresh(fields(pair.refresh)) == pair.refresh
 
 
+def test_how_a_session_was_begun_costs_no_byte_where_it_means_nothing() -> None:
+    by_password = make_pair().access
+    by_redirect = replace(by_password, sso=True)
+
+    assert "sso" not in fields(by_password)
+    assert read_access(fields(by_password)) == by_password
+    assert read_access(fields(by_redirect)) == by_redirect
+
+
 @pytest.mark.parametrize("name", sorted(fields(make_pair().access)))
 def test_an_access_ticket_without_a_field_is_damaged(name: str) -> None:
     values = fields(make_pair().access)

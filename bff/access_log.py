@@ -1,0 +1,160 @@
+"""Write one line a request: what, how long, for which session and tenant.
+
+Every request passes here, so a JSON line is put together by hand and lines leave for
+standard error a few times a second, not one by one; through `logging` they were a third
+of what a small request costs. What a browser has a say in, the path, is encoded and
+masked like everything else that is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import logging
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aiohttp.abc import AbstractAccessLogger
+from aiohttp.log import access_logger
+
+from bff.telemetry import (
+    REFUSAL,
+    REQUEST_ID,
+    SESSION_MARK,
+    TENANT_MARK,
+    configure_logging,
+    masked,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import web
+
+    from bff.config import Telemetry
+
+FLUSH_SECONDS = 0.2
+MOST_GATHERED = 256
+# Without one of these nothing in a path can look like a secret.
+_SUSPICIOUS = re.compile(r"eyJ|[=:\s]|/sessions/")
+_quoted = json.encoder.encode_basestring_ascii
+
+
+class Lines:
+    """Gather finished lines and hand them to *write* soon."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._lines: list[str] = []
+        self._due: asyncio.TimerHandle | None = None
+        self._second = 0
+        self._prefix = ""
+
+    def add(self, fields: dict[str, object], now: float) -> None:
+        """Take a line of *fields*, at *now* in seconds since the epoch."""
+        self._lines.append(self._line(fields, now))
+        if len(self._lines) >= MOST_GATHERED:
+            self.flush()
+        elif self._due is None:
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what has been gathered."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        lines, self._lines = self._lines, []
+        if lines:
+            self._write("".join(lines))
+
+    def _line(self, fields: dict[str, object], now: float) -> str:
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            moment = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._prefix = f'{{"time": "{moment}'
+        micro = int((now - second) * 1e6)
+        said = "".join(
+            [
+                f', "{name}": {_quoted(value) if isinstance(value, str) else value}'
+                for name, value in fields.items()
+            ]
+        )
+        return (
+            f'{self._prefix}.{micro:06}+00:00", "level": "info", '
+            f'"logger": "aiohttp.access", "message": "request"{said}}}\n'
+        )
+
+
+class _Output:
+    """Where the lines of this process go; nowhere of their own until it is set up."""
+
+    lines: Lines | None = None
+    refusals_only = False
+
+
+def configure(settings: Telemetry) -> None:
+    """Send all log lines to standard error; requests by hand where they are JSON.
+
+    What was refused is logged even where other requests are not.
+    """
+    configure_logging(settings)
+    _Output.lines = None
+    _Output.refusals_only = not settings.access_log
+    if settings.log_format == "json" and access_logger.isEnabledFor(logging.INFO):
+        _Output.lines = Lines(sys.stderr.write)
+        atexit.register(_Output.lines.flush)
+
+
+def is_on() -> bool:
+    """Tell whether requests are logged that are not refused."""
+    return not _Output.refusals_only and access_logger.isEnabledFor(logging.INFO)
+
+
+def log_answer(fields: dict[str, object]) -> None:
+    """Log a request; values are numbers or texts, "path" is the browser's."""
+    path = fields["path"]
+    if isinstance(path, str) and _SUSPICIOUS.search(path):
+        fields["path"] = masked(path)
+    if _Output.lines is not None:
+        _Output.lines.add(fields, time.time())
+    else:
+        access_logger.info("request", extra={"fields": fields})
+
+
+class AccessLogger(AbstractAccessLogger):
+    """Log the answers that aiohttp sends."""
+
+    @property
+    def enabled(self) -> bool:
+        """Tell aiohttp to measure at all."""
+        return access_logger.isEnabledFor(logging.INFO)
+
+    def log(
+        self, request: web.BaseRequest, response: web.StreamResponse, time: float
+    ) -> None:
+        """Log *request*, answered by *response* after *time* seconds."""
+        refusal = request.get(REFUSAL)
+        if refusal is None and not is_on():
+            return
+        fields: dict[str, object] = {
+            "method": request.method,
+            "path": request.path,
+            "status": response.status,
+            "bytes": response.body_length,
+            "seconds": round(time, 4),
+        }
+        for name, key in (
+            ("code", REFUSAL),
+            ("request_id", REQUEST_ID),
+            ("session", SESSION_MARK),
+            ("tenant", TENANT_MARK),
+        ):
+            if (value := request.get(key)) is not None:
+                fields[name] = value
+        log_answer(fields)

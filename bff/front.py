@@ -1,0 +1,310 @@
+"""The browser's side of a connection: which of two ways each request goes.
+
+A plain request that has arrived whole may go the direct way, on which no server
+machinery stands between the browser's bytes and the upstream's. Everything else goes to
+aiohttp, the very same bytes. One request at a time is on its way, so that both agree
+where the next begins; a connection on which that is in doubt stays with aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol, cast
+
+from aiohttp import web
+from aiohttp.tcp_helpers import tcp_keepalive
+
+from graph_proxy import incoming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bff.wire import QuietHandler
+    from graph_proxy.incoming import Block, Incoming
+
+# Silent connections and half heads would use up our descriptors.
+HEAD_SECONDS = 30.0
+# As aiohttp: longer than the proxies in front keep theirs.
+IDLE_SECONDS = 3630.0
+# Larger requests are streamed, which aiohttp does.
+MOST_GATHERED = 256 * 1024
+MOST_EARLY = 64 * 1024
+
+
+class Exchange(Protocol):
+    """An answer on its direct way."""
+
+    def start(self) -> None:
+        """Send the request on."""
+
+    def cut(self) -> None:
+        """Break it off."""
+
+    def pause(self) -> None:
+        """Stop for a browser that does not keep up."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+
+class Express(Protocol):
+    """Whoever takes requests on the direct way."""
+
+    def take(self, front: Front, asked: Incoming) -> Exchange | None:
+        """Return who will answer; None leaves the request, untouched, to aiohttp."""
+
+
+# Set by an application whose plain requests may go the direct way.
+EXPRESS: web.AppKey[Express] = web.AppKey("express")
+
+
+class Front(asyncio.Protocol):
+    """One connection of a browser."""
+
+    __slots__ = (
+        "_asked",
+        "_data",
+        "_early",
+        "_exchange",
+        "_given_away",
+        "_handler",
+        "_known",
+        "_last",
+        "_loop",
+        "_make_handler",
+        "_missing",
+        "_over",
+        "_paused",
+        "_timer",
+        "_waiting",
+        "express",
+        "memo",
+        "peer",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        make_handler: Callable[[Front], QuietHandler],
+        express: Express | None,
+        on_over: Callable[[Front], None],
+    ) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.express = express
+        self.peer = ""
+        # What the direct way wants to remember of this connection's last request.
+        self.memo: object = None
+        self._make_handler = make_handler
+        self._over = on_over
+        self._loop = asyncio.get_running_loop()
+        self._handler: QuietHandler | None = None
+        self._given_away = express is None
+        self._exchange: Exchange | None = None
+        self._data = b""
+        self._early = b""
+        self._asked = False
+        self._known: Block | None = None
+        self._waiting = False
+        self._missing = 0  # of a body that aiohttp reads, in bytes
+        self._paused = False
+        self._last = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Say whether an answer is on its direct way."""
+        return self._exchange is not None
+
+    @property
+    def last_answer(self) -> float:
+        """Return when an answer last went the direct way, in the loop's time."""
+        return self._loop.time() if self._exchange is not None else self._last
+
+    def close_if_idle(self) -> None:
+        """Close unless an answer is being sent; aiohttp closes its own."""
+        if self._exchange is None and self._handler is None and self.transport:
+            self.transport.close()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Expect the first request's head within 30 seconds."""
+        self.transport = cast("asyncio.Transport", transport)
+        tcp_keepalive(self.transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._last = self._loop.time()
+        if self._given_away:
+            self._aiohttp()  # which has a timer of its own
+            return
+        self._timer = self._loop.call_later(HEAD_SECONDS, self._look)
+
+    def data_received(self, data: bytes) -> None:
+        """Decide which way what has come shall go."""
+        if self._exchange is not None or self._early:
+            self._keep_early(data)
+            return
+        if self._given_away:
+            self._to_aiohttp(data)
+            return
+        if self._missing:
+            self._missing -= len(data)
+            # Something stands behind the body: where it begins is aiohttp's to say.
+            self._given_away = self._missing < 0
+            self._to_aiohttp(data)
+            return
+        handler = self._handler
+        if handler is not None and not handler.is_idle:
+            self._given_away = True  # the browser does not wait for its answer
+            self._to_aiohttp(data)
+            return
+        self._asked = True
+        self._gather(self._data + data if self._data else data)
+
+    def pause_writing(self) -> None:
+        """Let whoever sends now wait for the browser."""
+        self._paused = True
+        if self._exchange is not None:
+            self._exchange.pause()
+        if self._handler is not None:
+            self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let it go on."""
+        self._paused = False
+        if self._exchange is not None:
+            self._exchange.resume()
+        if self._handler is not None and self._handler.writing_paused:
+            self._handler.resume_writing()
+
+    def eof_received(self) -> bool | None:
+        """Let the transport close: a browser that says no more reads no more."""
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell everybody that the browser is gone."""
+        self.transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._exchange is not None:
+            self._exchange.cut()
+        if self._handler is not None:
+            self._handler.connection_lost(exc)
+        self.forget()
+        self._over(self)
+
+    # What the direct way calls.
+
+    def send(self, data: bytes) -> None:
+        """Send bytes of an answer."""
+        if self.transport is not None:
+            self.transport.write(data)
+            if self._paused and self._exchange is not None:
+                self._exchange.pause()
+
+    def answered(self) -> None:
+        """Be ready for the next request."""
+        self._exchange = None
+        self._last = self._loop.time()
+        if self._early:
+            self._loop.call_soon(self._go_on)
+
+    def forget(self) -> None:
+        """Forget the last request: its answer may take hours."""
+        self.memo = self._known = None
+
+    def break_off(self, *, at_once: bool = False) -> None:
+        """Break the connection, *at_once* or behind what has been sent of an answer."""
+        self._exchange = None
+        if self.transport is None:
+            return
+        if at_once:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def leave(self, data: bytes) -> None:
+        """Hand a request over to aiohttp after all; nothing was sent of an answer."""
+        self._exchange = None
+        early, self._early = self._early, b""
+        self._given_away = bool(early)
+        if early and self.transport is not None:
+            self.transport.resume_reading()
+        self._to_aiohttp(data + early)
+
+    def _go_on(self) -> None:
+        early, self._early = self._early, b""
+        if self.transport is None:
+            return
+        self.transport.resume_reading()
+        self.data_received(early)
+
+    def _gather(self, data: bytes) -> None:
+        self._data = b""
+        asked = incoming.read(data, self._known)
+        if asked is None:
+            if incoming.may_become_plain(data) and len(data) < MOST_GATHERED:
+                self._wait(data)
+                return
+            self._given_away = True
+        elif asked.missing and asked.missing + len(data) < MOST_GATHERED:
+            self._wait(data)
+            return
+        self._waiting = False  # a timer that still runs is the idle one
+        if asked is not None and asked.missing:
+            self._missing = asked.missing
+        elif asked is not None and self.express is not None:
+            self._known = asked.block
+            exchange = self.express.take(self, asked)
+            if exchange is not None:
+                self._exchange = exchange
+                exchange.start()
+                return
+        self._to_aiohttp(data)
+
+    def _wait(self, data: bytes) -> None:
+        """Wait for the rest of a request, 30 seconds from its first bytes."""
+        if not self._waiting:
+            self._waiting = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(HEAD_SECONDS, self._look)
+        self._data = data
+
+    def _look(self) -> None:
+        """Close what is silent for too long."""
+        data, self._data = self._data, b""
+        self._waiting = False
+        idle_until = self._last + IDLE_SECONDS
+        now = self._loop.time()
+        if self._exchange is not None or self._handler is not None:
+            idle_until = now + IDLE_SECONDS
+        asked = incoming.read(data) if data else None
+        if asked is not None:
+            # A slow body is no crime; aiohttp takes it piece by piece.
+            self._missing = asked.missing
+            self._to_aiohttp(data)
+            idle_until = now + IDLE_SECONDS
+        elif data or not self._asked or idle_until <= now:
+            if self.transport is not None:
+                self.transport.close()
+            return
+        self._timer = self._loop.call_at(idle_until, self._look)
+
+    def _keep_early(self, data: bytes) -> None:
+        self._early += data
+        if len(self._early) > MOST_EARLY and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _to_aiohttp(self, data: bytes) -> None:
+        self._aiohttp().data_received(data)
+
+    def _aiohttp(self) -> QuietHandler:
+        handler = self._handler
+        if handler is None:
+            handler = self._handler = self._make_handler(self)
+            if self.transport is not None:
+                handler.connection_made(self.transport)
+            if self._paused:
+                handler.pause_writing()
+        return handler

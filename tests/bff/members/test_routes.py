@@ -1,0 +1,384 @@
+"""An admin invites people and ends their sessions; people join."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from bff.access import STORE
+from bff.dev.provider import Realm
+from bff.sessions.browser import COOKIES
+from tests.bff.auth.redirects import begin, come_back, prove
+from tests.bff.members.inviting import INVITES, TENANT, invited, redeem
+from tests.bff.sessions.refreshing import Hold, answering, code, ticket, without_id
+from tests.bff.waiting import until
+from tests.world import World
+
+if TYPE_CHECKING:
+    from tests.databases import Databases
+    from tests.world import Browser
+
+CAROL = "carol@initech.test"
+
+
+def account_id(world: World, email: str) -> str:
+    found = world.provider.accounts.find(email)
+    assert found is not None
+    return found.id
+
+
+def change(world: World, email: str, **values: Any) -> None:
+    found = world.provider.accounts.find(email)
+    assert found is not None
+    world.provider.accounts.change(found, **values)
+
+
+async def who(browser: Browser) -> tuple[int, int | None, list[str]]:
+    answer = await browser.get("/whoami")
+    body = await answer.json()
+    return answer.status, body.get("tenant_id"), body.get("roles")
+
+
+async def test_a_link_is_shown_once_and_brings_one_person_in(world: World) -> None:
+    async with world.signed_in() as alice, world.signed_in(CAROL) as carol:
+        answer = await alice.post(INVITES, json={"roles": ["ops"]})
+        made = await answer.json()
+        assert answer.status == 201
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert set(made) == {"invite_url", "expires_at", "roles", "email"}
+        assert (made["roles"], made["email"]) == (["viewer", "ops"], None)
+        page, _, token = made["invite_url"].partition("#")
+        assert page == f"{world.url}/invite"
+        assert len(token) >= 40
+
+        joined = await redeem(carol, token)
+        assert joined.status == 200
+        assert await joined.json() == {
+            "email": CAROL,
+            "tenant_id": TENANT,
+            "roles": ["viewer", "ops"],
+            "tenant_status": "none",
+        }
+        assert await who(carol) == (200, TENANT, ["viewer", "ops"])
+        assert await code(await redeem(carol, token)) == (404, "invite_not_found")
+        async with world.signed_in(CAROL) as again:
+            assert (await who(again))[1] == TENANT
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"roles": []},
+        {"roles": ["owner"]},
+        {"roles": "admin"},
+        {"email": "nobody"},
+        {"tenant_id": 1002},
+    ],
+)
+async def test_what_is_wrong_with_an_invitation_is_said(
+    world: World, body: dict[str, Any]
+) -> None:
+    async with world.signed_in() as alice:
+        answer = await alice.post(INVITES, json=body)
+        assert await code(answer) == (422, "invalid_body")
+
+
+async def test_only_the_admins_of_a_tenant_invite_into_it(world: World) -> None:
+    async with (
+        world.signed_in() as alice,
+        world.signed_in("dave@acme.test") as viewer,
+        world.signed_in(CAROL) as nobody,
+        world.browser() as stranger,
+    ):
+        foreign = await alice.post("/tenants/1002/invites", json={})
+        unknown = await alice.post("/tenants/987654/invites", json={})
+        assert foreign.status == unknown.status == 404
+        assert without_id(await foreign.json()) == without_id(await unknown.json())
+        for path in ("01001", "1001%20", "x", "-1"):
+            assert (await alice.post(f"/tenants/{path}/invites", json={})).status == 404
+        assert await code(await viewer.post(INVITES, json={})) == (403, "role_missing")
+        refused = await code(await nobody.post(INVITES, json={}))
+        assert refused == (403, "tenant_missing")
+        assert (await stranger.post(INVITES, json={})).status == 401
+        assert (await redeem(stranger, "x")).status == 401
+        cross = {"Sec-Fetch-Site": "cross-site"}
+        answer = await alice.post("/invites/redeem", json={}, headers=cross)
+        assert await code(answer) == (403, "cross_site_refused")
+
+
+async def test_unknown_used_and_old_invitations_are_answered_alike(
+    world: World,
+) -> None:
+    async with world.signed_in() as alice, world.signed_in(CAROL) as carol:
+        used, old = await invited(alice), await invited(alice)
+        async with world.signed_in("bob@globex.test") as bob:
+            assert (await redeem(bob, used)).status == 200
+        async with world.databases.superuser() as superuser:
+            await superuser.execute("UPDATE tenant_invites SET expires_at = now()")
+
+        bodies = set()
+        for token in ("unknown", used, old):
+            answer = await redeem(carol, token)
+            assert answer.status == 404
+            bodies.add(without_id(await answer.json()))
+        assert len(bodies) == 1
+        assert await who(carol) == (200, None, [])
+
+
+async def test_joining_begins_a_new_session_and_ends_the_old_one_everywhere(
+    world: World,
+) -> None:
+    async with (
+        world.another_gateway() as other,
+        world.signed_in() as alice,
+        world.signed_in(CAROL) as carol,
+        world.browser(other) as thief,
+    ):
+        before = carol.cookies
+        old = ticket(world, before)
+        thief.set_cookies(before)
+        assert (await redeem(carol, await invited(alice))).status == 200
+        new = ticket(world, carol.cookies)
+
+        assert new.sid != old.sid
+        assert new.session_exp == old.session_exp
+        assert new.access_token == old.access_token
+
+        async def refused() -> bool:
+            thief.set_cookies(before)
+            return (await thief.get("/whoami")).status == 401
+
+        await until(refused)
+        # Its tokens are still renewed, in the tenant that was joined.
+        assert (await carol.post("/auth/refresh")).status == 200
+        assert await who(carol) == (200, TENANT, ["viewer"])
+        async with world.databases.superuser() as superuser:
+            rows = await superuser.fetch(
+                "SELECT sid, tenant_id, tenant_chosen, provider_sid, ended_at IS NULL "
+                "AS live FROM auth_session WHERE sub = $1",
+                new.sub,
+            )
+        assert {row["sid"]: row["live"] for row in rows} == {
+            old.sid: False, new.sid: True,
+        }  # fmt: skip
+        assert len({row["provider_sid"] for row in rows}) == 1
+        (joined,) = (row for row in rows if row["live"])
+        assert (joined["tenant_id"], joined["tenant_chosen"]) == (TENANT, True)
+
+
+async def test_an_invitation_counts_more_than_a_claim(world: World) -> None:
+    async with (
+        world.signed_in() as alice,
+        world.signed_in("bob@globex.test") as bob,
+    ):
+        assert (await redeem(bob, await invited(alice, roles=["ops"]))).status == 200
+        assert await who(bob) == (200, TENANT, ["viewer", "ops"])
+        await bob.post("/auth/refresh")
+        assert await who(bob) == (200, TENANT, ["viewer", "ops"])
+
+
+async def test_joining_while_the_tokens_are_renewed_loses_neither(
+    databases: Databases,
+) -> None:
+    world = World(databases, realm=Realm(rotate=True))
+    async with (
+        world.running(),
+        world.signed_in() as alice,
+        world.signed_in(CAROL) as carol,
+        world.browser() as tab,
+    ):
+        tab.set_cookies(carol.cookies)
+        token = await invited(alice)
+        hold = Hold(world)
+        renewing = asyncio.ensure_future(tab.post("/auth/refresh"))
+        await hold.came.wait()
+        joining = asyncio.ensure_future(redeem(carol, token))
+        async with world.databases.superuser() as superuser:
+
+            async def spent() -> bool:
+                query = "SELECT count(*) FROM tenant_invites WHERE redeemed_by <> ''"
+                return bool(await superuser.fetchval(query))
+
+            await until(spent)
+        hold.go.set()
+        await renewing
+        answer = await joining
+        assert answer.status == 200, await answer.text()
+
+        assert await who(carol) == (200, TENANT, ["viewer"])
+        assert hold.asked == 1
+        assert (await carol.post("/auth/refresh")).status == 200
+        assert (await who(carol))[0] == 200
+
+
+async def test_who_has_joined_and_cannot_be_taken_there_is_told_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(*_: object) -> bool:
+        return False
+
+    async with world.signed_in() as alice, world.signed_in(CAROL) as carol:
+        token = await invited(alice)
+        monkeypatch.setattr(world.app[STORE], "replace", busy)
+        answering(world, 503, "")
+        answer = await redeem(carol, token)
+        assert await code(answer) == (503, "auth_unavailable")
+        assert "You have joined" in (await answer.json())["detail"]
+        monkeypatch.undo()
+        world.provider.intercept = None
+
+        # The cookies are still good, and the membership is found by itself.
+        assert (await carol.get("/graph/threads/x")).status != 403
+        assert await who(carol) == (200, TENANT, ["viewer"])
+
+
+async def test_a_session_that_has_ended_joins_nothing(world: World) -> None:
+    async with world.signed_in(CAROL) as carol:
+        mine = ticket(world, carol.cookies)
+        await world.app[STORE].end(mine.user_id, mine.sid, "test")
+        new = replace(mine, tenant_id=TENANT)
+
+        assert not await world.app[STORE].replace(mine, new, "test")
+
+
+async def test_an_address_counts_once_the_provider_says_it_is_proven(
+    world: World,
+) -> None:
+    change(world, CAROL, email_verified=False)
+    async with world.signed_in() as alice, world.signed_in(CAROL) as carol:
+        token = await invited(alice, email=" Carol@Initech.test ")
+        async with world.signed_in("bob@globex.test") as bob:
+            refused = (403, "invite_for_another")
+            assert await code(await redeem(bob, token)) == refused
+        assert await code(await redeem(carol, token)) == refused
+
+        # Proven while the session goes on: its next token says so.
+        change(world, CAROL, email_verified=True)
+        assert (await redeem(carol, token)).status == 200
+        assert (await who(carol))[1] == TENANT
+        assert (await carol.post("/auth/refresh")).status == 200
+
+
+async def test_one_who_signs_up_by_invitation_lands_in_that_tenant(
+    world: World,
+) -> None:
+    async with world.signed_in() as alice, world.browser() as browser:
+        token = await invited(alice)
+        page = await browser.navigate("/invite")
+        assert page.status == 200
+        attempt = await begin(browser, return_to="/invite")
+        back = await come_back(browser, await prove(browser, attempt, CAROL))
+        assert back.headers["Location"] == "/invite"
+        body = {"email": CAROL, "tenant_id": 1002, "workspace_name": "Globex"}
+        assert (await browser.post("/auth/register", json=body)).status == 200
+        assert (await redeem(browser, token)).status == 200
+
+        assert await who(browser) == (200, TENANT, ["viewer"])
+
+
+async def test_where_only_the_invited_come_in_they_found_nothing(
+    databases: Databases,
+) -> None:
+    world = World(databases, settings={"onboarding": {"open_to": "invited"}})
+    async with (
+        world.running(),
+        world.signed_in() as alice,
+        world.signed_in(CAROL) as carol,
+    ):
+        closed = await carol.post("/onboarding/first_login")
+        assert await code(closed) == (403, "onboarding_closed")
+        assert (await redeem(carol, await invited(alice))).status == 200
+        answer = await carol.post("/onboarding/first_login")
+        assert answer.status in {200, 202}
+        assert (await answer.json())["tenant_id"] == TENANT
+
+
+async def test_an_admin_ends_a_member_s_sessions_on_every_replica(
+    world: World,
+) -> None:
+    async with (
+        world.another_gateway() as other,
+        world.signed_in() as alice,
+        world.signed_in("dave@acme.test") as first,
+        world.browser(other) as second,
+        world.signed_in("bob@globex.test") as bob,
+    ):
+        assert (await second.login("dave@acme.test")).status == 200
+        async with second.session.get(
+            f"{other}/onboarding/events", headers={"Host": world.url[7:]}
+        ) as stream:
+            assert stream.status == 200
+            await stream.content.readline()
+            path = f"/tenants/{TENANT}/members/{account_id(world, 'dave@acme.test')}"
+            answer = await alice.request("DELETE", f"{path}/sessions")
+            assert answer.status == 204
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await asyncio.wait_for(stream.read(), 10)
+        for browser in (first, second):
+            assert (await browser.get("/whoami")).status == 401
+        for browser in (alice, bob):
+            assert (await browser.get("/whoami")).status == 200
+        async with world.databases.superuser() as superuser:
+            reasons = await superuser.fetch(
+                "SELECT DISTINCT end_reason FROM auth_session "
+                "WHERE ended_at IS NOT NULL"
+            )
+        assert [row["end_reason"] for row in reasons] == ["ended_by_admin"]
+        # Nothing keeps a member from signing in again.
+        assert (await first.login("dave@acme.test")).status == 200
+
+
+async def test_sessions_for_another_tenant_go_on(world: World) -> None:
+    async with (
+        world.signed_in() as alice,
+        world.signed_in("dave@acme.test") as here,
+        world.signed_in("dave@acme.test") as there,
+    ):
+        async with world.databases.superuser() as superuser:
+            await superuser.execute(
+                "UPDATE auth_session SET tenant_id = 1002 WHERE sid = $1",
+                ticket(world, there.cookies).sid,
+            )
+        path = f"/tenants/{TENANT}/members/{account_id(world, 'dave@acme.test')}"
+        assert (await alice.request("DELETE", f"{path}/sessions")).status == 204
+
+        assert (await here.get("/whoami")).status == 401
+        assert (await there.get("/whoami")).status == 200
+
+
+async def test_ending_one_s_own_sessions_clears_the_cookies(world: World) -> None:
+    async with world.signed_in() as alice:
+        path = f"/tenants/{TENANT}/members/{account_id(world, 'alice@acme.test')}"
+        assert (await alice.request("DELETE", f"{path}/sessions")).status == 204
+
+        assert world.app[COOKIES].open_access(alice.cookies) is None
+
+
+async def test_nobody_ends_the_sessions_of_strangers(world: World) -> None:
+    bob = account_id(world, "bob@globex.test")
+    async with (
+        world.signed_in() as alice,
+        world.signed_in("dave@acme.test") as viewer,
+        world.signed_in("bob@globex.test") as stranger,
+    ):
+        bodies = set()
+        for path in (
+            f"/tenants/{TENANT}/members/{bob}/sessions",
+            f"/tenants/{TENANT}/members/nobody/sessions",
+            f"/tenants/{TENANT}/members/%00/sessions",
+            f"/tenants/1002/members/{bob}/sessions",
+            f"/tenants/987654/members/{bob}/sessions",
+        ):
+            answer = await alice.request("DELETE", path)
+            assert answer.status == 404, path
+            bodies.add(without_id(await answer.json()))
+        assert len(bodies) == 1
+        own = f"/tenants/{TENANT}/members/{account_id(world, 'alice@acme.test')}"
+        refused = await viewer.request("DELETE", f"{own}/sessions")
+        assert await code(refused) == (403, "role_missing")
+        for browser in (alice, stranger):
+            assert (await browser.get("/whoami")).status == 200
