@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bff.telemetry import REQUEST_ID
@@ -30,6 +31,9 @@ FIXED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+_VARY_LINE = f"Vary: {VARY}\r\n"
+_TELLING = frozenset({"content-type", "content-security-policy"})
+_LONG_VALUE = 256
 HSTS = f"max-age={YEAR}; includeSubDomains"
 
 
@@ -68,30 +72,44 @@ class Hardener:
             fixed["Strict-Transport-Security"] = HSTS
         self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
         self._replaced = {name.lower() for name in fixed} | {"server", "x-request-id"}
+        # A server says much the same in answer after answer.
+        self._known = lru_cache(maxsize=2048)(self._judge)
 
     def lines(self, fields: Iterable[tuple[str, str]], identity: str) -> str:
         """Return *fields*, hardened, as field lines; *identity* is the request's."""
         lines, vary = [self._fixed, f"X-Request-ID: {identity}\r\n"], []
-        content_type = caching = ""
-        seen = set()
+        caching = ""
+        content_type: str | None = None
+        policy: str | None = None
         for name, value in fields:
-            key = name.lower()
+            judge = self._known if len(value) < _LONG_VALUE else self._judge
+            key, line = judge(name, value)
+            if line:
+                lines.append(line)
             if key == "vary":
                 vary.append(value)
             elif key == "cache-control":
                 caching += value
-            elif key not in self._replaced and not _is_for_caches(key):
-                lines.append(f"{name}: {value}\r\n")
-                if key == "content-type" and key not in seen:
-                    content_type = value
-                seen.add(key)
-        if "content-security-policy" not in seen:
-            kind = content_type.partition(";")[0].strip().lower()
+            elif key == "content-type" and content_type is None:
+                content_type = value
+            elif key == "content-security-policy":
+                policy = value
+        if policy is None:
+            kind = (content_type or "").partition(";")[0].strip().lower()
             policy = PAGE_POLICY if kind == "text/html" else DATA_POLICY
             lines.append(f"Content-Security-Policy: {policy}\r\n")
         lines.append(f"Cache-Control: {_unkept(caching)}\r\n")
-        lines.append(f"Vary: {_vary(vary)}\r\n")
+        lines.append(f"Vary: {_vary(vary)}\r\n" if vary else _VARY_LINE)
         return "".join(lines)
+
+    def _judge(self, name: str, value: str) -> tuple[str, str]:
+        """Return its kind, where that matters, and its line, if it passes."""
+        key = name.lower()
+        if key in {"vary", "cache-control"}:
+            return key, ""
+        if key in self._replaced or _is_for_caches(key):
+            return "", ""
+        return key if key in _TELLING else "", f"{name}: {value}\r\n"
 
 
 def _unkept(said: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import httptools
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # Far more than any browser takes from us; a stop for a head that never ends.
 MAX_HEAD = 256 * 1024
 
+_LONG_LINE = 256
 _SWITCHING = 101
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _WHOLE_HEAD = re.compile(
@@ -197,13 +199,9 @@ def read_head(data: bytes, method: str) -> tuple[Head, bool] | None:
         raise MalformedAnswer("the upstream switches protocols unasked")
     if status < 200:  # noqa: PLR2004 - 1xx are interim (RFC 9110, 15.2)
         return None
-    try:
-        lines = match[4].decode().split("\r\n")
-    except UnicodeDecodeError:
-        lines = [_text(line) for line in match[4].split(b"\r\n")]
     headers = [
-        (name, value.strip(" \t"))
-        for name, _, value in [line.partition(":") for line in lines[:-1]]
+        _field(line) if len(line) < _LONG_LINE else _field_of(line)
+        for line in match[4].split(b"\r\n")[:-1]
     ]
     framing, length = framing_of(method, status, headers)
     keep_alive = _stays_open(version, status, framing, headers)
@@ -211,6 +209,15 @@ def read_head(data: bytes, method: str) -> tuple[Head, bool] | None:
     if not _PRINTABLE.fullmatch(reason):
         reason = ""
     return Head(status, reason, headers, framing, length), keep_alive
+
+
+def _field_of(line: bytes) -> Header:
+    name, _, value = _text(line).partition(":")
+    return name, value.strip(" \t")
+
+
+# A server says much the same in answer after answer.
+_field = lru_cache(maxsize=2048)(_field_of)
 
 
 def _stays_open(

@@ -41,8 +41,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
-        # Made in its loop, which is dear to ask for (a system call on Python 3.11).
-        self.loop = asyncio.get_running_loop()
+        # Known once connected; it is dear to ask for (a system call on Python 3.11).
+        self.loop: asyncio.AbstractEventLoop
         self.reused = False
         self.heard = False  # a byte of the answer has arrived
         self.on_idle_end: Callable[[Connection], None] | None = None
@@ -136,13 +136,16 @@ class Connection(asyncio.Protocol):
 
     def rest(self) -> bool:
         """End the exchange; say whether the connection can serve another."""
-        answer, splice = self._answer, self._spliced
-        whole = answer.complete and answer.keep_alive and not answer.excess
+        splice = self._spliced
         if splice is not None:
             whole = splice.reusable and self.splice is None
             self.splice = self._spliced = None
+        else:
+            answer = self._answer
+            whole = answer.complete and answer.keep_alive and not answer.excess
         self._busy = False
-        self.resume_reading()
+        if self._reading_paused:
+            self.resume_reading()
         return whole and not self._writing_paused and not self.closed
 
     @property
@@ -191,6 +194,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; send small writes at once."""
         self.transport = cast("asyncio.Transport", transport)
+        self.loop = asyncio.get_running_loop()
         sock = transport.get_extra_info("socket")
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

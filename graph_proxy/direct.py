@@ -90,8 +90,8 @@ class Direct:
         "_over",
         "_proxy",
         "_target",
-        "_timer",
         "_upstream",
+        "on_body",
     )
 
     def __init__(
@@ -115,7 +115,7 @@ class Direct:
         self._upstream: Upstream | None = None
         self._connection: Connection | None = None
         self._dialling: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self.on_body = browser.on_body
         self._over = False
 
     def start(self) -> None:
@@ -143,21 +143,21 @@ class Direct:
         if self._connection is not None:
             self._connection.resume_reading()
 
-    # What the splice calls.
+    def expire(self) -> None:
+        """Break off: the upstream has not begun to answer in time."""
+        self._finish()
+        error = UpstreamBroken("the upstream stayed silent for too long")
+        self._browser.on_over(error)
+
+    # What the splice calls; `on_body` is the browser's own.
 
     def on_head(self, head: Head, body: bytes) -> None:
         """Tell the browser."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._proxy.heads_due.discard(self)
         self._asked, self._lines = None, b""
         upstream = self._upstream
         if upstream is not None:
             self._browser.on_head(head, upstream, body)
-
-    def on_body(self, data: bytes) -> None:
-        """Pass bytes on."""
-        self._browser.on_body(data)
 
     def on_end(self) -> None:
         """Give the connection back."""
@@ -188,9 +188,7 @@ class Direct:
             head += f"Content-Length: {len(asked.body)}\r\n"
         connection.hand_over(asked.method, self)
         connection.write(b"%b%b\r\n%b" % (head.encode(), self._lines, asked.body))
-        if self._timer is None:
-            timeout = self._proxy.head_timeout
-            self._timer = connection.loop.call_later(timeout, self._silent)
+        self._proxy.heads_due.add(self, connection.loop)
 
     def _dial(self) -> None:
         self._dialling = asyncio.create_task(self._dialled())
@@ -216,12 +214,6 @@ class Direct:
         self._dialling = None
         self._send(upstream, connection)
 
-    def _silent(self) -> None:
-        self._timer = None
-        self._finish()
-        error = UpstreamBroken("the upstream stayed silent for too long")
-        self._browser.on_over(error)
-
     def _release(self) -> None:
         upstream, connection = self._upstream, self._connection
         if upstream is not None and connection is not None:
@@ -233,8 +225,7 @@ class Direct:
             return
         self._over = True
         self._proxy.outstanding -= 1
-        if self._timer is not None:
-            self._timer.cancel()
+        self._proxy.heads_due.discard(self)
         if self._dialling is not None:
             self._dialling.cancel()
         self._release()

@@ -9,6 +9,7 @@ from aiohttp import hdrs
 
 from graph_proxy import headers as crossing
 from graph_proxy import paths
+from graph_proxy.deadlines import Deadlines
 from graph_proxy.direct import HeadWriter
 from graph_proxy.errors import BadPath, UpstreamBroken
 from graph_proxy.exchange import Body, Exchange
@@ -81,6 +82,7 @@ class Proxy:
         self.heartbeat = heartbeat
         self.extra = crossing.forwardable(forward_headers)
         self.heads = HeadWriter(self)
+        self.heads_due = Deadlines(head_timeout)
         # Of what was refused nothing is kept.
         self._decided = functools.lru_cache(maxsize=2048)(self._decide)
         self.outstanding = 0
@@ -88,6 +90,7 @@ class Proxy:
     async def close(self) -> None:
         """Drop the pooled connections; exchanges under way are left to end."""
         self.pool.close()
+        self.heads_due.close()
 
     async def forward(
         self,

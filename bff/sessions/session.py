@@ -62,10 +62,15 @@ class AccessTicket:
         """Tell whether the session has reached its absolute end."""
         return now >= self.session_exp
 
+    @property
+    def refresh_from(self) -> float:
+        """Return when the access token is near its end."""
+        life = self.access_exp - self.access_from
+        return self.access_exp - min(REFRESH_SECONDS, REFRESH_SHARE * life)
+
     def should_refresh(self, now: float) -> bool:
         """Tell whether the access token is near its end."""
-        life = self.access_exp - self.access_from
-        return now >= self.access_exp - min(REFRESH_SECONDS, REFRESH_SHARE * life)
+        return now >= self.refresh_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

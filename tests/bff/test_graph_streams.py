@@ -175,3 +175,46 @@ async def test_draining_is_over_with_the_last_stream(world: World) -> None:
             assert not draining.done()
         await asyncio.wait_for(draining, 5)
     await asyncio.wait_for(drain(world.app, 30), 1)  # nothing streams: at once
+
+
+async def test_at_shutdown_what_may_not_be_sent_twice_is_said_to_be_lost(
+    databases: Databases,
+) -> None:
+    asked = asyncio.Event()
+
+    async def thinking(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        del writer
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+
+    async with (
+        listening(thinking) as place,
+        with_proxy(databases, upstreams=[place]).running() as world,
+        world.signed_in() as browser,
+    ):
+        waiting = asyncio.ensure_future(browser.post("/graph/threads/t/runs/wait"))
+        await asked.wait()
+        world.app[LIVE].draining = True
+        world.app[LIVE].cut_all()
+        answer = await waiting
+        # A broken connection would let a browser send it to the next replica.
+        assert (answer.status, (await answer.json())["code"]) == (409, "answer_lost")
+        assert not world.app[LIVE].total
+
+
+async def test_beyond_what_a_process_can_hold_it_says_503(
+    databases: Databases,
+) -> None:
+    async with (
+        with_proxy(databases, max_in_flight=1).running() as world,
+        world.signed_in() as browser,
+        world.signed_in("bob@globex.test") as another,
+    ):
+        async with await browser.get("/graph/threads/t/stream") as first:
+            assert first.status == 200
+            answer = await another.get("/graph/threads/t/stream")
+            assert (answer.status, (await answer.json())["code"]) == (503, "too_busy")
+            assert answer.headers["Retry-After"]

@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def made() -> AsyncGenerator[Connection]:
-    server = await asyncio.start_server(
-        lambda _, writer: writer.wait_closed(), "127.0.0.1", 0
-    )
-    host, port = server.sockets[0].getsockname()
-    loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(Connection, host, port)
-    yield connection
-    connection.abort()
-    server.close()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        loop = asyncio.get_running_loop()
+        transport, connection = await loop.create_connection(Connection, host, port)
+        yield connection
+        transport.abort()
+        await asyncio.sleep(0)
 
 
 async def test_small_writes_leave_at_once_and_a_vanished_host_is_noticed(
