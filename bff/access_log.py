@@ -15,6 +15,7 @@ import logging
 import re
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.2
 MOST_GATHERED = 256
+# A pipe that several processes share takes so many bytes in one piece (PIPE_BUF).
+ATOMIC = 4096
+LONGEST_PATH = 1000
 # Without one of these nothing in a path can look like a secret.
 _SUSPICIOUS = re.compile(r"eyJ|[=:\s]|/sessions/")
 _quoted = json.encoder.encode_basestring_ascii
@@ -69,8 +73,19 @@ class Lines:
             self._due.cancel()
             self._due = None
         lines, self._lines = self._lines, []
-        if lines:
-            self._write("".join(lines))
+        size, begin = 0, 0
+        for at, line in enumerate(lines):
+            size += len(line)
+            if size > ATOMIC:
+                self._put(lines[begin:at])
+                size, begin = len(line), at
+        self._put(lines[begin:])
+
+    def _put(self, lines: list[str]) -> None:
+        # A full disk under the log must not stop what is logged about.
+        with suppress(OSError, ValueError):
+            if lines:
+                self._write("".join(lines))
 
     def _line(self, fields: dict[str, object], now: float) -> str:
         second = int(now)
@@ -119,8 +134,8 @@ def is_on() -> bool:
 def log_answer(fields: dict[str, object]) -> None:
     """Log a request; values are numbers or texts, "path" is the browser's."""
     path = fields["path"]
-    if isinstance(path, str) and _SUSPICIOUS.search(path):
-        fields["path"] = masked(path)
+    if isinstance(path, str) and (len(path) > LONGEST_PATH or _SUSPICIOUS.search(path)):
+        fields["path"] = masked(path)[:LONGEST_PATH]
     if _Output.lines is not None:
         _Output.lines.add(fields, time.time())
     else:

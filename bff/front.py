@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from aiohttp import web
 from aiohttp.tcp_helpers import tcp_keepalive
 
+from bff.gathering import Gathering
 from graph_proxy import incoming
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 HEAD_SECONDS = 30.0
 # As aiohttp: longer than the proxies in front keep theirs.
 IDLE_SECONDS = 3630.0
-# Larger requests are streamed, which aiohttp does.
-MOST_GATHERED = 256 * 1024
 MOST_EARLY = 64 * 1024
+# How long a browser may take to fetch the last bytes of a connection that is closed.
+LINGER_SECONDS = 10.0
 
 
 class Exchange(Protocol):
@@ -63,9 +64,9 @@ class Front(asyncio.Protocol):
 
     __slots__ = (
         "_asked",
-        "_data",
         "_early",
         "_exchange",
+        "_gathering",
         "_given_away",
         "_handler",
         "_known",
@@ -100,7 +101,7 @@ class Front(asyncio.Protocol):
         self._handler: QuietHandler | None = None
         self._given_away = express is None
         self._exchange: Exchange | None = None
-        self._data = b""
+        self._gathering = Gathering()
         self._early = b""
         self._asked = False
         self._known: Block | None = None
@@ -122,8 +123,8 @@ class Front(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close unless an answer is being sent; aiohttp closes its own."""
-        if self._exchange is None and self._handler is None and self.transport:
-            self.transport.close()
+        if self._exchange is None and self._handler is None:
+            self._close()
 
     # What the transport calls.
 
@@ -158,8 +159,12 @@ class Front(asyncio.Protocol):
             self._given_away = True  # the browser does not wait for its answer
             self._to_aiohttp(data)
             return
+        if self._paused:
+            # Small answers end before anybody can be made to wait.
+            self._keep_early(data)
+            return
         self._asked = True
-        self._gather(self._data + data if self._data else data)
+        self._gather(data)
 
     def pause_writing(self) -> None:
         """Let whoever sends now wait for the browser."""
@@ -174,6 +179,8 @@ class Front(asyncio.Protocol):
         self._paused = False
         if self._exchange is not None:
             self._exchange.resume()
+        elif self._early:
+            self._loop.call_soon(self._go_on)
         if self._handler is not None and self._handler.writing_paused:
             self._handler.resume_writing()
 
@@ -221,7 +228,7 @@ class Front(asyncio.Protocol):
         if at_once:
             self.transport.abort()
         else:
-            self.transport.close()
+            self._close()
 
     def leave(self, data: bytes) -> None:
         """Hand a request over to aiohttp after all; nothing was sent of an answer."""
@@ -233,52 +240,50 @@ class Front(asyncio.Protocol):
         self._to_aiohttp(data + early)
 
     def _go_on(self) -> None:
+        if self._paused or self._exchange is not None:
+            return  # it is called again
         early, self._early = self._early, b""
         if self.transport is None:
             return
         self.transport.resume_reading()
-        self.data_received(early)
+        if early:
+            self.data_received(early)
 
     def _gather(self, data: bytes) -> None:
-        self._data = b""
-        asked = incoming.read(data, self._known)
-        if asked is None:
-            if incoming.may_become_plain(data) and len(data) < MOST_GATHERED:
-                self._wait(data)
-                return
-            self._given_away = True
-        elif asked.missing and asked.missing + len(data) < MOST_GATHERED:
-            self._wait(data)
+        found = self._gathering.feed(data, self._known)
+        if found is None:
+            self._wait()
             return
+        asked, data = found
         self._waiting = False  # a timer that still runs is the idle one
-        if asked is not None and asked.missing:
+        if asked is None:
+            self._given_away = True
+        elif asked.missing:
             self._missing = asked.missing
-        elif asked is not None and self.express is not None:
-            self._known = asked.block
+        elif self.express is not None:
             exchange = self.express.take(self, asked)
             if exchange is not None:
-                self._exchange = exchange
+                self._known, self._exchange = asked.block, exchange
                 exchange.start()
                 return
         self._to_aiohttp(data)
 
-    def _wait(self, data: bytes) -> None:
+    def _wait(self) -> None:
         """Wait for the rest of a request, 30 seconds from its first bytes."""
         if not self._waiting:
             self._waiting = True
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_later(HEAD_SECONDS, self._look)
-        self._data = data
 
     def _look(self) -> None:
         """Close what is silent for too long."""
-        data, self._data = self._data, b""
         self._waiting = False
         idle_until = self._last + IDLE_SECONDS
         now = self._loop.time()
         if self._exchange is not None or self._handler is not None:
             idle_until = now + IDLE_SECONDS
+        data = self._gathering.take()
         asked = incoming.read(data) if data else None
         if asked is not None:
             # A slow body is no crime; aiohttp takes it piece by piece.
@@ -286,10 +291,16 @@ class Front(asyncio.Protocol):
             self._to_aiohttp(data)
             idle_until = now + IDLE_SECONDS
         elif data or not self._asked or idle_until <= now:
-            if self.transport is not None:
-                self.transport.close()
+            self._close()
             return
         self._timer = self._loop.call_at(idle_until, self._look)
+
+    def _close(self) -> None:
+        """Close; soon at once, for a browser that does not fetch what is left."""
+        transport = self.transport
+        if transport is not None:
+            transport.close()
+            self._loop.call_later(LINGER_SECONDS, transport.abort)
 
     def _keep_early(self, data: bytes) -> None:
         self._early += data

@@ -131,6 +131,10 @@ def graph(
                 if request.method not in SAFE_METHODS:
                     raise AnswerLost from error
                 return abort(request)
+            if waiting.was_cut and live.draining and request.method not in SAFE_METHODS:
+                # A broken connection would let a browser ask the next replica too.
+                waiting.survive()
+                raise AnswerLost from error
             raise
         finally:
             live.streams.discard(waiting)

@@ -76,6 +76,7 @@ class Passing:
         "_front",
         "_identity",
         "_is_cut",
+        "_is_lost",
         "_line",
         "_mark",
         "_path",
@@ -106,7 +107,7 @@ class Passing:
         self._identity = identity
         self._began = shared.loop.time()
         self._status = self._sent = 0
-        self._is_cut = False
+        self._is_cut = self._is_lost = False
 
     def start(self) -> None:
         """Count it in and send it."""
@@ -162,7 +163,8 @@ class Passing:
         """
         self._leave()
         # A cut speaks for itself, but for one at shutdown: another replica is there.
-        is_said = self._is_cut and not self._shared.live.draining
+        has_left = self._front.transport is None
+        is_said = has_left or (self._is_cut and not self._shared.live.draining)
         if error is not None and not (self._status or is_said):
             log.warning("the graph server broke off: %s", error)
             if self._path[0] not in SAFE_METHODS:
@@ -170,13 +172,14 @@ class Passing:
                 error = None
         if not self._status:
             self._count("broken")
-        self._log()
         if error is None:
             self._front.answered()
         else:
             self._front.break_off(at_once=self._is_cut)
+        self._log()
 
     def _say_lost(self) -> None:
+        self._is_lost = True
         lost = AnswerLost()
         body = problem_body(lost, self._identity)
         fields = [("Content-Type", PROBLEM_JSON), ("Content-Length", str(len(body)))]
@@ -205,7 +208,7 @@ class Passing:
         self._shared.metrics.answers.count(self._line.route, status, seconds)
 
     def _log(self) -> None:
-        if not access_log.is_on():
+        if not (access_log.is_on() or self._is_lost):
             return
         method, path = self._path
         fields: dict[str, object] = {
@@ -218,4 +221,6 @@ class Passing:
             "session": self._mark,
             "tenant": self._tenant,
         }
+        if self._is_lost:
+            fields["code"] = AnswerLost.code
         access_log.log_answer(fields)

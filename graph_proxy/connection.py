@@ -137,8 +137,11 @@ class Connection(asyncio.Protocol):
     def rest(self) -> bool:
         """End the exchange; say whether the connection can serve another."""
         splice = self._spliced
+        transport = self.transport
         if splice is not None:
-            whole = splice.reusable and self.splice is None
+            # An early answer may leave half a request unsent.
+            sent = transport is not None and not transport.get_write_buffer_size()
+            whole = sent and splice.reusable and self.splice is None
             self.splice = self._spliced = None
         else:
             answer = self._answer

@@ -6,10 +6,14 @@ costs more than the rest of the bookkeeping.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+
+
+_log = logging.getLogger(__name__)
 
 
 class Waiting(Protocol):
@@ -38,19 +42,17 @@ class Deadlines:
         """Stop waiting; harmless when it has stopped."""
         self._due.pop(one, None)
 
-    def close(self) -> None:
-        """Forget everybody."""
-        self._due.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
         now = loop.time()
-        for one in [one for one, due in self._due.items() if due <= now]:
-            del self._due[one]
-            one.expire()
-        first = next(iter(self._due.values()), None)
-        if first is not None and self._timer is None:
+        late = [one for one, due in self._due.items() if due <= now]
+        for one in late:
+            self.discard(one)
+        self._timer = None
+        if self._due:
+            first = next(iter(self._due.values()))
             self._timer = loop.call_at(first, self._look, loop)
+        for one in late:
+            try:
+                one.expire()
+            except Exception:  # noqa: BLE001 - logged; the others must still expire
+                _log.exception("a deadline could not be kept")

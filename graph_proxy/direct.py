@@ -121,11 +121,11 @@ class Direct:
     def start(self) -> None:
         """Send the request, on a connection that waits or on a new one."""
         self._proxy.outstanding += 1
-        look = self._asked is None or self._asked.method not in SAFE
-        if (found := self._proxy.pool.take_idle(look=look)) is not None:
-            self._send(*found)
+        upstream, connection = self._proxy.pool.take_idle()
+        if connection is not None:
+            self._send(upstream, connection)
         else:
-            self._dial()
+            self._dial(upstream)
 
     def cut(self) -> None:
         """Break off now: the browser has left, or must go; idempotent."""
@@ -169,8 +169,9 @@ class Direct:
         connection, asked = self._connection, self._asked
         stale = connection is not None and connection.reused and not connection.heard
         if stale and asked is not None and asked.method in SAFE:
+            upstream = self._upstream
             self._release()
-            self._dial()
+            self._dial(upstream)
             return
         self._finish()
         self._browser.on_over(error)
@@ -190,29 +191,27 @@ class Direct:
         connection.write(b"%b%b\r\n%b" % (head.encode(), self._lines, asked.body))
         self._proxy.heads_due.add(self, connection.loop)
 
-    def _dial(self) -> None:
-        self._dialling = asyncio.create_task(self._dialled())
+    def _dial(self, first: Upstream | None) -> None:
+        self._dialling = asyncio.create_task(self._dialled(first))
 
-    async def _dialled(self) -> None:
+    async def _dialled(self, first: Upstream | None) -> None:
         try:
-            upstream, connection = await self._proxy.pool.acquire(fresh=True)
-        except UpstreamUnavailable:
+            upstream, connection = await self._proxy.pool.acquire(
+                fresh=True, first=first
+            )
+        except Exception as error:  # noqa: BLE001 - logged, and told
+            # Nobody awaits this task: without an end the browser would wait for ever.
+            if not isinstance(error, UpstreamUnavailable):
+                _log.exception("an upstream could not be dialled")
             # A try that was sent before had no answer; nothing has come of it.
             self._dialling = None
             self._finish()
             self._browser.on_unavailable()
             return
-        except Exception as error:  # noqa: BLE001 - logged; see below
-            # Nobody awaits this task: without an end the browser would wait for ever.
-            _log.exception("an upstream could not be dialled")
-            self._dialling = None
-            self._finish()
-            broken = UpstreamBroken("an upstream could not be dialled")
-            broken.__cause__ = error
-            self._browser.on_over(broken)
-            return
         self._dialling = None
         self._send(upstream, connection)
+        if connection.transport is None and connection.splice is not None:
+            connection.splice.lost(None)  # before there was anybody to be told
 
     def _release(self) -> None:
         upstream, connection = self._upstream, self._connection

@@ -118,11 +118,16 @@ def read(data: bytes, known: Block | None = None) -> Incoming | None:
         return None
     if known is not None:
         begin = size - len(known.raw)
-        if data.startswith(known.raw, begin):
-            match = _SAME.fullmatch(data, 0, begin)
-            if match is not None:
-                method, target = match[1].decode("ascii"), match[2].decode("ascii")
-                return _whole(method, target, known, data, size)
+        match = _SAME.fullmatch(data, 0, begin)
+        if match is not None and data.startswith(known.raw, begin):
+            method, target = match[1].decode("ascii"), match[2].decode("ascii")
+            return _whole(method, target, known, data, size)
+    return _read(data, size)
+
+
+def _read(data: bytes, size: int) -> Incoming | None:
+    if _FIRST_LINE.match(data) is None:
+        return None  # an empty line before it, for one
     head = _Head()
     parser = httptools.HttpRequestParser(head)
     try:

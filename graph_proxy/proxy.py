@@ -90,7 +90,6 @@ class Proxy:
     async def close(self) -> None:
         """Drop the pooled connections; exchanges under way are left to end."""
         self.pool.close()
-        self.heads_due.close()
 
     async def forward(
         self,

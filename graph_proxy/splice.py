@@ -87,7 +87,7 @@ class Splice:
             return
         if data:
             self._receiver.on_body(data)
-        if body.done:
+        if body.done and self._connection.splice is self:
             self._end(body)
 
     def lost(self, error: Exception | None) -> None:

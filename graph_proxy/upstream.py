@@ -80,15 +80,11 @@ class Upstream:
                 )
         return connection
 
-    def take_idle(self, *, look: bool = True) -> Connection | None:
-        """Return the connection used last that still stands, if any.
-
-        Without *look* the kernel is not asked whether it has just ended: for requests
-        that may be sent twice.
-        """
+    def take_idle(self) -> Connection | None:
+        """Return the connection used last that still stands, if any."""
         while self.idle:
             connection = self.idle.pop()
-            if not (connection.is_stale() if look else connection.closed):
+            if not connection.is_stale():
                 connection.reused = True
                 return connection
             connection.abort()
@@ -148,26 +144,26 @@ class Pool:
         self._turn = 0
         self._closed = False
 
-    def take_idle(self, *, look: bool = True) -> tuple[Upstream, Connection] | None:
-        """Return a connection that waits already at the upstream of choice, if any.
-
-        *look* as for `Upstream.take_idle`.
-        """
+    def take_idle(self) -> tuple[Upstream, Connection | None]:
+        """Return the upstream of choice, and a connection that waits there, if any."""
         upstream = self._by_preference()[0]
-        connection = upstream.take_idle(look=look)
-        if connection is None:
-            return None
-        upstream.outstanding += 1
+        connection = upstream.take_idle()
+        if connection is not None:
+            upstream.outstanding += 1
         return upstream, connection
 
-    async def acquire(self, *, fresh: bool = False) -> tuple[Upstream, Connection]:
+    async def acquire(
+        self, *, fresh: bool = False, first: Upstream | None = None
+    ) -> tuple[Upstream, Connection]:
         """Return an upstream and a connection to it, a new one if `fresh`.
+
+        `first` is the upstream that was chosen before.
 
         Raises:
             UpstreamUnavailable: None can be reached.
         """
         trouble: OSError | None = None
-        for upstream in self._by_preference():
+        for upstream in self._by_preference(first):
             upstream.outstanding += 1
             try:
                 connection = None if fresh else upstream.take_idle()
@@ -201,9 +197,12 @@ class Pool:
         for upstream in self._upstreams:
             upstream.close_idle()
 
-    def _by_preference(self) -> list[Upstream]:
+    def _by_preference(self, first: Upstream | None = None) -> list[Upstream]:
         if len(self._upstreams) == 1:
             return self._upstreams
+        if first is not None:
+            # Not the next in turn: chosen twice, every second one would be left out.
+            return [first, *(one for one in self._upstreams if one is not first)]
         now = asyncio.get_running_loop().time()
         self._turn += 1
         turn = self._turn % len(self._upstreams)

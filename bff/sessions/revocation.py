@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bff.listener import Listener
 
 CHANNEL = "session_ended"
+# Announced before it in the same transaction, where another session took the place.
+REPLACED = "session_replaced"
 # Longer than any access token lives, so that what is forgotten has expired anyway.
 REMEMBER = LONGEST_ACCESS + 300.0
 ASK_AGAIN = 1.0
@@ -44,12 +46,19 @@ class CutTask:
     """End a handler's task when its session ends: the connection breaks."""
 
     def __init__(self) -> None:
+        self.was_cut = False
         self._task = asyncio.current_task()
 
     def cut(self) -> None:
         """Cancel the handler."""
+        self.was_cut = True
         if self._task is not None:
             self._task.cancel()
+
+    def survive(self) -> None:
+        """Take the cancelling back: the handler answers after all."""
+        if self._task is not None:
+            self._task.uncancel()
 
 
 class EndedSessions:
@@ -61,10 +70,12 @@ class EndedSessions:
         self._database = database
         self._listener = listener
         self._clock = clock
+        listener.on(REPLACED, lambda payload: self._heard(payload, replaced=True))
         listener.on(CHANNEL, self._heard)
         listener.on_connect(self._catch_up)
         # By `sid.int`: a UUID's own hash is computed in Python, each time.
         self._ended: dict[int, float] = {}
+        self._replaced: set[int] = set()
         self._asked: dict[UUID, tuple[float, asyncio.Future[bool]]] = {}
         self._live: dict[int, set[Cuttable]] = {}
         # When the table could last not be asked; nobody waits for it again at once.
@@ -93,6 +104,13 @@ class EndedSessions:
         """Tell, without asking anybody, that *sid* has not ended; False: ask."""
         return self._listener.hears and sid.int not in self._ended
 
+    def was_replaced(self, sid: UUID) -> bool:
+        """Tell of an ended session whether another took its place in its browser.
+
+        The cookies there may be the other's by now: an answer must not clear them.
+        """
+        return sid.int in self._replaced
+
     async def _ask(self, sid: UUID) -> bool:
         try:
             async with (
@@ -100,14 +118,14 @@ class EndedSessions:
                 self._database.shared_transaction() as connection,
             ):
                 found = await connection.fetchval(
-                    "SELECT 1 FROM ended_session WHERE sid = $1", sid
+                    "SELECT replaced FROM ended_session WHERE sid = $1", sid
                 )
         except (DatabaseUnavailable, TimeoutError):
             self._away = self._clock()
             return False
-        if found:
-            self.end(sid)
-        return bool(found)
+        if found is not None:
+            self.end(sid, replaced=found)
+        return found is not None
 
     def add(self, sid: UUID, live: Cuttable) -> None:
         """Cut *live* when *sid* ends; at once if it has."""
@@ -128,9 +146,11 @@ class EndedSessions:
         """Return how much is live of *sid*."""
         return len(self._live.get(sid.int, ()))
 
-    def end(self, sid: UUID) -> None:
+    def end(self, sid: UUID, *, replaced: bool = False) -> None:
         """Take note of an ended session and cut what lives of it."""
         now = self._clock()
+        if replaced:
+            self._replaced.add(sid.int)
         self._ended[sid.int] = now
         for live in list(self._live.pop(sid.int, ())):
             live.cut()
@@ -139,15 +159,16 @@ class EndedSessions:
         """Drop what has been ended for longer than any token lives."""
         oldest = self._clock() - REMEMBER
         self._ended = {key: at for key, at in self._ended.items() if at > oldest}
+        self._replaced.intersection_update(self._ended)
         self._asked = {
             sid: asked
             for sid, asked in self._asked.items()
             if not asked[1].done() or asked[0] > self._clock() - ASK_AGAIN
         }
 
-    def _heard(self, payload: str) -> None:
+    def _heard(self, payload: str, *, replaced: bool = False) -> None:
         with suppress(ValueError):
-            self.end(UUID(payload))
+            self.end(UUID(payload), replaced=replaced)
         self._tidy()
 
     def _tidy(self) -> None:
@@ -156,11 +177,11 @@ class EndedSessions:
 
     async def _catch_up(self, connection: asyncpg.Connection) -> None:
         for row in await connection.fetch(
-            "SELECT sid FROM ended_session "
+            "SELECT sid, replaced FROM ended_session "
             "WHERE ended_at > now() - make_interval(secs => $1)",
             REMEMBER,
         ):
-            self.end(row["sid"])
+            self.end(row["sid"], replaced=row["replaced"])
 
 
 ENDED = web.AppKey("ended", EndedSessions)

@@ -99,7 +99,10 @@ async def test_many_do_not_wait() -> None:
     for _ in range(access_log.MOST_GATHERED):
         lines.add(FIELDS, NOW)
 
-    assert len(written) == 1
+    text = "".join(written)
+    assert text.count("\n") == access_log.MOST_GATHERED
+    assert all(len(piece) <= access_log.ATOMIC for piece in written)
+    assert all(piece.endswith("\n") for piece in written)
 
 
 @pytest.mark.usefixtures("restored")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -491,3 +492,42 @@ async def test_two_requests_share_no_connection_at_a_time() -> None:
         assert len(upstream.peers) == 2
         await ask(here)
         assert len(upstream.peers) == 2
+
+
+async def test_several_upstreams_are_kept_busy_and_their_connections_kept() -> None:
+    first = Script(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    second = Script(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    async with (
+        fake_upstream(first) as one,
+        fake_upstream(second) as other,
+        proxy(one.url, other.url) as here,
+    ):
+        for _ in range(20):
+            assert (await ask(here)).body == b"ok"
+
+        assert len(first.got) == len(second.got) == 10
+        assert [len(upstream.idle) for upstream in here.pool._upstreams] == [1, 1]
+
+
+async def test_what_an_upstream_says_unasked_is_nobody_s_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "http://{}:{}".format(*server.getsockname())
+        async with proxy(address) as here:
+            asked = asyncio.ensure_future(ask(here))
+            loop = asyncio.get_running_loop()
+            server.setblocking(False)  # noqa: FBT003 - its signature
+            peer, _ = await loop.sock_accept(server)
+            with peer:
+                await loop.sock_recv(peer, 4096)
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
+                assert (await asked).body == b"one"
+                # It arrives before the loop looks: only asking the kernel tells.
+                peer.send(b"HTTP/1.1 408 Too Late\r\nContent-Length: 3\r\n\r\nbye")
+                heard, exchange = begin(here)
+                fresh, _ = await loop.sock_accept(server)
+                with fresh:
+                    await loop.sock_recv(fresh, 4096)
+                    fresh.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")
+                    await until(lambda: heard.done)
+                assert heard.body == b"two"
+                exchange.cut()

@@ -96,6 +96,10 @@ def line(field: str, body: str = "") -> bytes:
 
 
 ODD = {
+    "an empty line before it": b"\r\n" + written("GET / HTTP/1.1", HOST),
+    "two request lines": written(
+        "POST /graph/b HTTP/1.1", "GET /graph/a HTTP/1.1", HOST
+    ),
     "Transfer-Encoding": line("Transfer-Encoding: chunked", "0\r\n\r\n"),
     "Transfer-Encoding identity": line("transfer-encoding: identity"),
     "Transfer-Encoding twisted": line("Transfer-Encoding: xchunked"),
