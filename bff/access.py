@@ -33,7 +33,9 @@ from bff.sessions.cookies import CookieTooLarge
 from bff.sessions.refresh import (
     WHILE_ALIVE,
     Refresher,
+    RefreshLate,
     RefreshRefused,
+    RefreshReplaced,
     RefreshStale,
     RefreshUnavailable,
 )
@@ -123,7 +125,8 @@ async def current(request: web.Request) -> AccessTicket:
 
     Raises:
         NotSignedIn: without session cookies, or with ones that do not open.
-        SessionEnded: when the session is over; its cookies are cleared.
+        SessionEnded: when the session is over; its cookies are cleared, unless
+            another session took its place.
         AuthUnavailable: when it must be renewed and cannot be right now.
     """
     cookies, now = request.app[COOKIES], request.app[CLOCK]()
@@ -131,9 +134,7 @@ async def current(request: web.Request) -> AccessTicket:
     if ticket is None:
         forget(request)
         raise NotSignedIn
-    if ticket.is_over(now) or await request.app[ENDED].is_ended(ticket.sid):
-        forget(request)
-        raise SessionEnded
+    await check_lives(request, ticket)
     if ticket.should_refresh(now):
         # Nobody waits long for what is not needed yet.
         soon = request.app[CLOCK]() + WHILE_ALIVE
@@ -148,6 +149,23 @@ async def current(request: web.Request) -> AccessTicket:
     return ticket
 
 
+async def check_lives(request: web.Request, ticket: AccessTicket) -> None:
+    """Refuse a session that is over.
+
+    Where another took its place in the browser, the cookies stay: this answer may come
+    after the one that set the new session's, under the same names.
+
+    Raises:
+        SessionEnded: when it is over.
+    """
+    ended = request.app[ENDED]
+    over = ticket.is_over(request.app[CLOCK]())
+    if await ended.is_ended(ticket.sid) or over:
+        if not ended.was_replaced(ticket.sid):
+            forget(request)
+        raise SessionEnded
+
+
 async def refreshed(
     request: web.Request, ticket: AccessTicket, patience: float | None = None
 ) -> Pair:
@@ -156,7 +174,8 @@ async def refreshed(
     *patience* is in seconds; without it, as long as a renewal may take.
 
     Raises:
-        SessionEnded: when there is none; the cookies are cleared.
+        SessionEnded: when there is none; the cookies are cleared, unless another
+            session took this one's place or they are merely old.
         AuthUnavailable: when nobody can say; the cookies stay.
         TokensTooLarge: when the new tokens do not fit into cookies.
     """
@@ -172,9 +191,15 @@ async def refreshed(
         outcomes.labels("refused").inc()
         forget(request)
         raise SessionEnded from error
+    except RefreshReplaced as error:
+        outcomes.labels("replaced").inc()
+        raise SessionEnded from error
     except RefreshStale as error:
         outcomes.labels("stale").inc()
         raise SessionEnded from error
+    except RefreshLate as error:
+        outcomes.labels("late").inc()
+        raise AuthUnavailable(headers={"Retry-After": "5"}) from error
     except RefreshUnavailable as error:
         outcomes.labels("unavailable").inc()
         raise AuthUnavailable(headers={"Retry-After": "5"}) from error

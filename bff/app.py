@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds that renewals under way get once everything else has stopped.
+# Seconds that renewals and registrations under way get, together, once the sockets are
+# closed; the drain time before was theirs too.
 LANDING = 5.0
 
 
@@ -152,8 +153,6 @@ async def _identity(
         app[DEVICE] = KnownDevice(ring, rules)
         app[THROTTLE] = Throttle(db)
         app[REFRESHER] = Refresher(store, provider, tenancy.resolve, clock)
-        # Before what they need is closed: with rotation, a lost answer signs out.
-        stack.push_async_callback(app[REFRESHER].flights.land, LANDING)
         app[ENDED] = EndedSessions(db, hears, clock)
         app[ONBOARDING] = OnboardingStore(db, config.onboarding)
         app[WATCH] = Watch(hears)
@@ -162,8 +161,24 @@ async def _identity(
             accounts = Accounts(config.auth, http, clock)
             registrar = Registrar(accounts, app[telemetry.METRICS].registrations)
             app[REGISTRAR] = registrar
-            await stack.enter_async_context(registrar.running(config.server.drain))
+            await stack.enter_async_context(registrar.running(0))  # see _land
+        # Before what they need is closed: with rotation, a lost answer signs out.
+        stack.push_async_callback(_land, app)
         yield
+
+
+async def _land(app: web.Application) -> None:
+    """Let renewals and registrations end, both at once: one deadline for all."""
+
+    async def registered() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LANDING):
+                await app[REGISTRAR].finished()
+
+    landing = [app[REFRESHER].flights.land(LANDING)]
+    if REGISTRAR in app:
+        landing.append(registered())
+    await asyncio.gather(*landing)
 
 
 @asynccontextmanager

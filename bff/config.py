@@ -103,7 +103,10 @@ class Server(Section):
         "on the port of admin_listen and those that follow.",
     )
     drain: float = Field(
-        20.0, ge=0, description="Seconds that open streams get at shutdown."
+        20.0,
+        ge=0,
+        description="Seconds that open streams, renewals and registrations get at "
+        "shutdown; closing takes up to 20 more.",
     )
     max_header: int = Field(
         32 * 1024, ge=8190, description="Largest request header field, bytes."
@@ -184,9 +187,6 @@ class Register(Section):
         "self_service",
         description="`self_service`: the provider's own page; `admin_api`: the gateway "
         "asks the provider, with the provisioner client; `off`: there is no way here.",
-    )
-    password_length: int = Field(
-        8, ge=1, description="Characters that a password has at least."
     )
     per_address_daily: int = Field(20, ge=1, description="Tries from one network.")
     per_email_daily: int = Field(3, ge=1, description="Tries for one e-mail address.")

@@ -22,6 +22,8 @@ ACQUIRE_TIMEOUT = 5.0
 BEGIN_TIMEOUT = 3.0
 # A caller that is told to stop does not wait longer for the statement's cancelling.
 CANCEL_TIMEOUT = 1.0
+# Seconds that connections get to be given back and closed at the end.
+CLOSE_TIMEOUT = 5.0
 # How asyncpg says that the server is away, stopping, full, or silent too long.
 LOST = (
     OSError,
@@ -205,7 +207,13 @@ async def connect(
         server_settings={"application_name": name},
     )
     async with pool:
-        yield Database(pool)
+        try:
+            yield Database(pool)
+        finally:
+            # Cut short, it terminates what will not be closed politely.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await pool.close()
 
 
 DATABASE = web.AppKey("database", Database)

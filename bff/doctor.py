@@ -11,7 +11,8 @@ import aiohttp
 import asyncpg
 
 from bff import migrate
-from bff.identity.accounts import AccountRefused, Accounts
+from bff.identity.accounts import Accounts
+from bff.identity.admin_api import AccountRefused
 from bff.identity.client_auth import ClientKeyError
 from bff.identity.messages import ProviderUnavailable, Refusal, TokenRefused
 from bff.identity.provider import Provider

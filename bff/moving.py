@@ -51,7 +51,7 @@ async def moved(
         # Another request renews the tokens just now: move with those it brings.
         successor = await refreshed(request, old)
         old, refresh = successor.access, successor.refresh
-    app[ENDED].end(old.sid)
+    app[ENDED].end(old.sid, replaced=True)
     # Last: an answer that tells of a failure must not carry a session.
     request[CHANGES] = cookies
     request[SESSION] = access

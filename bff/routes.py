@@ -70,6 +70,13 @@ PUBLIC = (
     Route("GET", "/tenants/{tenant_id}", onboarding.tenant, SIGNED_IN),
     # The people of a tenant
     Route("POST", "/tenants/{tenant_id}/invites", members.invite, role("admin")),
+    Route("GET", "/tenants/{tenant_id}/invites", members.invites, role("admin")),
+    Route(
+        "DELETE",
+        "/tenants/{tenant_id}/invites/{invite_id}",
+        members.revoke_invite,
+        role("admin"),
+    ),
     Route("POST", "/invites/redeem", members.redeem, SIGNED_IN),
     Route(
         "DELETE",

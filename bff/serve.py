@@ -1,7 +1,7 @@
 """Serve both listeners until told to stop, then drain.
 
-SIGTERM: unready at once, new streams refused, open ones and renewals of tokens get the
-drain time, then they are cut; what was cut resumes elsewhere.
+SIGTERM: unready at once, new streams refused; open ones, renewals of tokens and
+registrations get the drain time, then they are cut; what was cut resumes elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from bff.access import REFRESHER
 from bff.app import make_admin_app, make_app
+from bff.auth.registrar import REGISTRAR
 from bff.graph import LIVE
 from bff.wire import GatewayRunner, split_address
 
@@ -61,21 +62,33 @@ async def serving(
 async def drain(app: web.Application, seconds: float) -> None:
     """Refuse new streams and wait until the open ones are over, *seconds* at most.
 
-    Renewals of tokens are waited for likewise: who waits for one gets an answer.
+    Renewals of tokens and registrations are waited for likewise, in the same time: who
+    waits for one gets an answer.
     """
     live = app[LIVE]
     live.draining = True
     if streams := live.total:
         log.info("draining %d streams, %g s at most", streams, seconds)
+
+    async def over() -> None:
+        if streams:
+            await live.idle.wait()
+        await app[REFRESHER].flights.landed()
+
+    waiting = [over()]
+    if REGISTRAR in app:
+        waiting.append(app[REGISTRAR].finished())
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            if streams:
-                await live.idle.wait()
-            await app[REFRESHER].flights.landed()
+            await asyncio.gather(*waiting)
 
 
 async def stop_signal() -> str:
-    """Wait for SIGTERM or SIGINT and return its name."""
+    """Wait for SIGTERM or SIGINT and return its name.
+
+    A SIGTERM that follows is ignored: service managers tell a whole group, and a
+    minder tells its workers again. A second Ctrl-C ends it all at once.
+    """
     loop = asyncio.get_running_loop()
     came: asyncio.Future[str] = loop.create_future()
 
@@ -88,8 +101,7 @@ async def stop_signal() -> str:
     try:
         return await came
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 async def serve(config: Config, *, shared: bool = False) -> None:

@@ -40,7 +40,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 SECRETS = re.compile(
     r"eyJ[\w-]{8,}(?:\.[\w-]*){1,4}"  # a JWT or JWE
     r"|(?i:bearer)\s+[\w.~+/=-]+"
-    r"|(?:__Host-)?nx_(?:access|refresh|signin)[\w.-]*=[^;\s]+"
+    r"|(?:__Host-)?nx_(?:access|refresh|signin|device)[\w.-]*=[^;\s]+"
     r"|(?i:password|client_secret|refresh_token|code_verifier|otp|totp)[\"']?[=:]\s*[^\s,&}]+"
     r"|postgres(?:ql)?://[^@\s]+@"
     r"|(?<=/auth/sessions/)[^\s\"?]+"  # a session's id, where a path names it

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from bff.wire import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
     from types import FrameType
 
@@ -27,16 +30,24 @@ log = logging.getLogger(__name__)
 # A process that ends sooner never served: the next one would not either.
 SETTLED = 15.0
 MOST_FAILURES = 3
-# Beyond the drain time: what a process needs to close its connections.
-GRACE = 10.0
+# Beyond the drain time: what a process needs to let land what still flies (`LANDING` of
+# the application), to cut the rest and to close its connections.
+GRACE = 20.0
+HIGHEST_PORT = 65535
 
 
-def problem_with_workers(config: Config) -> str | None:
-    """Return why *config* cannot be served by several processes, if so."""
+def problem_with_workers(config: Config, count: int) -> str | None:
+    """Return why *config* cannot be served by *count* processes, if so."""
     if not (config.session.keys.get_secret_value() or config.session.key_file):
         return (
             "session.keys is not set: several workers need one key ring, or none could "
             "open the other's cookies; `bff keys new` makes a key"
+        )
+    _, port = split_address(config.server.admin_listen)
+    if not 0 < port <= HIGHEST_PORT - count + 1:
+        return (
+            f"server.admin_listen must name a port between 1 and "
+            f"{HIGHEST_PORT - count + 1}: each of the {count} workers has the next one"
         )
     return None
 
@@ -50,6 +61,26 @@ def for_worker(config: Config, number: int) -> Config:
     embedded = config.worker.embedded and number == 0
     worker = config.worker.model_copy(update={"embedded": embedded})
     return config.model_copy(update={"server": server, "worker": worker})
+
+
+def run_tied(
+    target: Callable[[int], None], number: int, minder: Connection, patience: float
+) -> None:
+    """Run ``target(number)`` for no longer than *minder*'s other end is open.
+
+    Who minds us holds it and writes nothing: it closes with that process, however it
+    ends. Then this one drains as if told to, *patience* seconds at most.
+    """
+
+    def watch() -> None:
+        wait([minder])
+        log.error("worker %d has lost what minds it, and stops", number)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(patience)
+        os._exit(1)  # deaf to the signal, and nobody else is left to kill it
+
+    threading.Thread(target=watch, name="minder", daemon=True).start()
+    target(number)
 
 
 class Workers:
@@ -69,6 +100,8 @@ class Workers:
         self._settled = settled
         self._clock = clock
         self._context = multiprocessing.get_context("spawn")
+        # Only ours may hold the writing end; a spawned process inherits none.
+        self._tie, self._hold = self._context.Pipe(duplex=False)
         self._running: dict[int, tuple[SpawnProcess, float]] = {}
         self._numbers = range(count)
         self._failures = 0
@@ -89,6 +122,8 @@ class Workers:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            self._hold.close()
+            self._tie.close()
 
     def _tell(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -96,7 +131,9 @@ class Workers:
 
     def _start(self, number: int) -> None:
         process = self._context.Process(
-            target=self._target, args=(number,), name=f"bff-serve-{number}"
+            target=run_tied,
+            args=(self._target, number, self._tie, self._patience),
+            name=f"bff-serve-{number}",
         )
         process.start()
         self._running[number] = process, self._clock()

@@ -6,6 +6,7 @@ in by it: whoever reads the mailbox goes on from there.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from aiohttp import web
@@ -14,11 +15,9 @@ from pydantic import ConfigDict, Field
 from bff import daily_caps
 from bff.access import CONFIG
 from bff.auth.registrar import REGISTRAR
-from bff.auth.throttle import network_of
 from bff.body import Body, Email, read_body, read_raw
-from bff.client_address import address_of
+from bff.client_address import address_of, network_of
 from bff.database import DATABASE
-from bff.errors import InvalidBody, Unavailable
 from bff.identity.accounts import NewAccount
 
 if TYPE_CHECKING:
@@ -35,15 +34,14 @@ PersonName = Annotated[str, Field(max_length=255, pattern=NAME)]
 class Register(Body):
     """What /auth/register takes where the gateway opens accounts.
 
-    UIs of the original send more (`email_verified`, `tenant_id`): none of it counts. A
-    mail proves the address, an invitation decides the tenant, and a workspace gets its
-    name when it is founded.
+    UIs of the original send more (`password`, `email_verified`, `tenant_id`): none of
+    it counts. A mail proves the address and asks for the password, an invitation
+    decides the tenant, and a workspace gets its name when it is founded.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     email: Email
-    password: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     full_name: PersonName | None = None
     first_name: PersonName | None = None
     last_name: PersonName | None = None
@@ -65,21 +63,19 @@ async def register(request: web.Request) -> web.Response:
             {"registration_url": SIGN_UP, "requires_verification": True}
         )
     body = await read_body(request, Register)
-    _check_length(body.password, settings)
-    registrar = request.app[REGISTRAR]
-    if registrar.is_full:
-        # Before it counts: the person comes again.
-        raise Unavailable(headers={"Retry-After": "10"})
-    await _count(request, body.email, settings)
     names = _names(body)
-    registrar.offer(NewAccount(body.email, names.first, names.last, body.password))
+    account = NewAccount(body.email, names.first, names.last)
+    # What has counted is done, though the browser has left.
+    await asyncio.shield(_take(request, account, settings))
     return web.json_response({"requires_verification": True}, status=202)
 
 
-def _check_length(password: str | None, settings: Settings) -> None:
-    if password is not None and len(password) < settings.password_length:
-        said = f"Take a password of at least {settings.password_length} characters."
-        raise InvalidBody(said, errors=[{"field": "password", "message": said}])
+async def _take(request: web.Request, account: NewAccount, settings: Settings) -> None:
+    registrar = request.app[REGISTRAR]
+    # Who finds no place has spent no try.
+    with registrar.place():
+        await _count(request, account.email, settings)
+        registrar.offer(account)
 
 
 async def _count(request: web.Request, email: str, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from bff.access import CONFIG, SESSION, STORE, refreshed
+from bff.access import CONFIG, SESSION, STORE, check_lives, refreshed
 from bff.auth.device import DEVICE
 from bff.auth.limits import seconds_to_step
 from bff.auth.signing_in import PROVIDER, start_session
@@ -120,10 +120,7 @@ async def refresh(request: web.Request) -> web.Response:
     if ticket is None:
         forget(request)
         raise SessionEnded
-    over = ticket.is_over(request.app[CLOCK]())
-    if over or await request.app[ENDED].is_ended(ticket.sid):
-        forget(request)
-        raise SessionEnded
+    await check_lives(request, ticket)
     renewed = (await refreshed(request, ticket)).access
     return web.json_response(
         {

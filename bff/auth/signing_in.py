@@ -79,8 +79,9 @@ async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) 
     await app[STORE].create(pair, person, device=request.headers.get("User-Agent", ""))
     old = app[COOKIES].open_access(request.cookies)
     if old is not None:
-        await app[STORE].end(old.user_id, old.sid, "signed_in_again")
-        app[ENDED].end(old.sid)
+        # Replaced, not just ended: other tabs' refusals must not clear these cookies.
+        await app[STORE].end(old.user_id, old.sid, "signed_in_again", replaced=True)
+        app[ENDED].end(old.sid, replaced=True)
     # Last: an answer that tells of a failure must not carry a session.
     request[CHANGES] = cookies
     request[SESSION_MARK] = mark_of(pair.access.sid)

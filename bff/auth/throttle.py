@@ -7,7 +7,6 @@ succeeds, so that a burst of parallel tries cannot outrun the count. Keys are ha
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bff.auth.limits import WINDOW, Tries, seconds_to_wait
+from bff.client_address import network_of
 from bff.errors import RateLimited
 
 if TYPE_CHECKING:
@@ -56,17 +56,6 @@ def keys_of(email: str, address: str | None) -> Keys:
         account=_hash("account", account),
         network=_hash("network", network),
     )
-
-
-def network_of(address: str | None) -> str:
-    """Return the network an address stands for: itself, or its /64 in IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    if parsed.version == 4:  # noqa: PLR2004 - IP's own number
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 class Throttle:
@@ -112,10 +101,7 @@ class Throttle:
         """Forget the failures of an account from a network that has now signed in."""
         async with self._database.shared_transaction() as connection:
             await connection.execute(
-                "DELETE FROM sign_in_failure WHERE pair = $1 "
-                "OR at < now() - make_interval(secs => $2)",
-                keys.pair,
-                WINDOW,
+                "DELETE FROM sign_in_failure WHERE pair = $1", keys.pair
             )
 
 

@@ -44,7 +44,7 @@ def add(app: typer.Typer) -> None:
         if count == 1:
             _serve(settings)
             return
-        if problem := problem_with_workers(settings):
+        if problem := problem_with_workers(settings, count):
             fail(problem)
         several = Workers(
             count, partial(_serve_one, settings), drain=settings.server.drain

@@ -10,6 +10,7 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
 from bff import daily_caps
+from bff.client_address import network_of
 from bff.database import set_tenant
 from bff.errors import OnboardingClosed
 from bff.onboarding.phases import Progress, dump, read
@@ -137,7 +138,11 @@ class OnboardingStore:
             raise OnboardingClosed("Confirm your e-mail address first, then sign in.")
         for kind, key, most in (
             ("found_by_person", founder.user_id, self._settings.per_person_daily),
-            ("found_by_address", founder.address, self._settings.per_address_daily),
+            (
+                "found_by_address",
+                network_of(founder.address),
+                self._settings.per_address_daily,
+            ),
         ):
             await daily_caps.count(connection, kind, key, most=most, refusal=ENOUGH)
         tenant_id = int(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from bff.identity.accounts import AccountRefused
+from bff.identity.accounts import TenantNotKept
+from bff.identity.admin_api import AccountRefused
 
 if TYPE_CHECKING:
     from bff.identity.accounts import Accounts
@@ -40,6 +41,12 @@ class WriteBack:
             if not await self._accounts.set_tenant(sub, tenant_id):
                 # Its roles at the provider would come to count for another tenant.
                 log.warning("the founder of tenant %d has another there", tenant_id)
+        except TenantNotKept:
+            log.error(  # noqa: TRY400 - there is nothing to trace
+                "the provider dropped the tenant_id of tenant %d's founder: declare "
+                "the attribute in the realm's user profile",
+                tenant_id,
+            )
         except AccountRefused as error:
             # Gone, or our client may not: another try would hear the same.
             log.error("tenant %d was not noted at the provider: %s", tenant_id, error)  # noqa: TRY400 - the status is all there is

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
@@ -55,12 +55,20 @@ class RefreshRefused(Exception):
     """Tell that the session has no next generation: it is over."""
 
 
+class RefreshReplaced(Exception):
+    """Tell that the session is over because another took its place."""
+
+
 class RefreshStale(Exception):
     """Tell that the tickets are too old to be helped; the session itself lives."""
 
 
 class RefreshUnavailable(Exception):
     """Tell that nobody can say now; the cookies stay as they are."""
+
+
+class RefreshLate(RefreshUnavailable):
+    """Tell that the caller's patience ended first; the result may come."""
 
 
 class ForeignToken(Exception):
@@ -96,7 +104,9 @@ class Refresher:
 
         Raises:
             RefreshRefused: when the session is over, here or at the provider.
+            RefreshReplaced: when it is, because its browser has another one.
             RefreshStale: when the tickets are two or more generations behind.
+            RefreshLate: when it takes longer than *patience*.
             RefreshUnavailable: when the provider or the database cannot be asked, or
                 takes too long; what it answers later is kept as the successor.
         """
@@ -108,7 +118,7 @@ class Refresher:
                 longest=self._patience,
             )
         except StillFlying as error:
-            raise RefreshUnavailable("the renewal takes too long") from error
+            raise RefreshLate("the renewal takes too long") from error
 
     async def _fly(self, access: AccessTicket, refresh: RefreshTicket) -> Pair:
         owner = uuid4()
@@ -133,7 +143,7 @@ class Refresher:
     def _judge(self, row: Row | None, gen: int) -> Pair | None:
         """Return the successor of *gen*, None while someone is still asking for it."""
         if row is None or row.ended:
-            raise RefreshRefused
+            raise RefreshReplaced if row and row.replaced else RefreshRefused
         if row.gen == gen:
             return None
         if row.gen == gen + 1 and row.successor is not None:
@@ -183,8 +193,13 @@ class Refresher:
         async def renew() -> None:
             while True:
                 await asyncio.sleep(PULSE)
-                with suppress(DatabaseUnavailable):
+                try:
                     await self._store.extend(user_id, sid, owner, LEASE)
+                except DatabaseUnavailable:
+                    continue
+                except Exception:
+                    # Whatever it was: without a pulse another asks the provider too.
+                    log.exception("a lease could not be kept, and is tried again")
 
         renewing = asyncio.ensure_future(renew())
         try:

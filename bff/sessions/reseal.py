@@ -68,7 +68,8 @@ async def reseal(
 ) -> Count:
     """Bring all values of *place* under the first key and count them.
 
-    *progress* hears the sum after each batch, which is a transaction of its own.
+    *progress* hears the sum after each batch. Each value is a transaction of its own:
+    who holds no second row can stand in nobody's way for good.
 
     Raises:
         DatabaseUnavailable: when the database goes away; what is done stays done.
@@ -111,14 +112,15 @@ async def _batch(
             ring.ids[0],
             size,
         )
-        for row in rows:
-            name, old = place.name(row["key"]), row["sealed"]
-            try:
-                plain = ring.open(place.purpose, name, old)
-            except Unopenable:
-                unopenable += 1
-                continue
-            new = ring.seal(place.purpose, name, plain)
+    for row in rows:
+        name, old = place.name(row["key"]), row["sealed"]
+        try:
+            plain = ring.open(place.purpose, name, old)
+        except Unopenable:
+            unopenable += 1
+            continue
+        new = ring.seal(place.purpose, name, plain)
+        async with database.shared_transaction() as connection:
             # Only what it still is: a renewal that comes between must win.
             done = await connection.fetchval(
                 f"UPDATE {place.table} SET {place.column} = $3 "  # noqa: S608 - names of PLACES
@@ -127,6 +129,6 @@ async def _batch(
                 old,
                 new,
             )
-            resealed, changed = resealed + bool(done), changed + (not done)
+        resealed, changed = resealed + bool(done), changed + (not done)
     following = rows[-1]["key"] if rows else None
     return Count(resealed, changed, unopenable), following

@@ -31,6 +31,8 @@ class Row:
     tenant_id: int | None
     tenant_chosen: bool
     successor: Pair | None
+    # Ended because another session took its place in the browser.
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ class SessionStore:
         async with self._database.user_transaction(user_id) as connection:
             found = await connection.fetchrow(
                 "SELECT gen, tenant_id, tenant_chosen, successor, "
-                "ended_at IS NOT NULL OR expires_at <= now() AS ended "
+                "ended_at IS NOT NULL OR expires_at <= now() AS ended, "
+                "EXISTS (SELECT FROM ended_session e "
+                "WHERE e.sid = $1 AND e.replaced) AS replaced "
                 "FROM auth_session WHERE sid = $1",
                 sid,
             )
@@ -103,7 +107,7 @@ class SessionStore:
                 "AND expires_at > now() "
                 "AND (refreshing_until IS NULL OR refreshing_until < now()) "
                 "RETURNING gen, tenant_id, tenant_chosen, NULL::bytea AS successor, "
-                "false AS ended",
+                "false AS ended, false AS replaced",
                 sid,
                 gen,
                 owner,
@@ -166,10 +170,15 @@ class SessionStore:
                 tenant_id,
             )
 
-    async def end(self, user_id: str, sid: UUID, reason: str) -> bool:
-        """End one session on every replica; False when it had ended before."""
+    async def end(
+        self, user_id: str, sid: UUID, reason: str, *, replaced: bool = False
+    ) -> bool:
+        """End one session on every replica; False when it had ended before.
+
+        *replaced* tells that its browser has another one from now on.
+        """
         async with self._database.user_transaction(user_id) as connection:
-            return bool(await _end(connection, reason, sid=sid))
+            return bool(await _end(connection, reason, sid=sid, replaced=replaced))
 
     async def end_all(self, user_id: str, reason: str) -> int:
         """End all of a person's sessions on every replica and count them."""
@@ -223,7 +232,7 @@ class SessionStore:
                 new.gen,
                 reason,
             )
-            return bool(await _announce(connection, rows))
+            return bool(await _announce(connection, rows, replaced=True))
 
     async def user_of(self, provider_sid: str) -> str | None:
         """Return whose session was made under one of the provider's, if any lives."""
@@ -265,6 +274,7 @@ class SessionStore:
             tenant_id=found["tenant_id"],
             tenant_chosen=found["tenant_chosen"],
             successor=successor,
+            replaced=found["replaced"],
         )
 
 
@@ -279,6 +289,7 @@ async def _end(
     *,
     sid: UUID | None = None,
     provider_sid: str | None = None,
+    replaced: bool = False,
 ) -> int:
     rows = await connection.fetch(
         "UPDATE auth_session SET ended_at = now(), end_reason = $1, successor = NULL "
@@ -288,15 +299,19 @@ async def _end(
         sid,
         provider_sid,
     )
-    return len(await _announce(connection, rows))
+    return len(await _announce(connection, rows, replaced=replaced))
 
 
 async def _announce(
-    connection: asyncpg.pool.PoolConnectionProxy, rows: Sequence[asyncpg.Record]
+    connection: asyncpg.pool.PoolConnectionProxy,
+    rows: Sequence[asyncpg.Record],
+    *,
+    replaced: bool = False,
 ) -> list[UUID]:
     ended = [row["sid"] for row in rows]
     await connection.executemany(
-        "INSERT INTO ended_session (sid) VALUES ($1) ON CONFLICT DO NOTHING",
-        [(sid,) for sid in ended],
+        "INSERT INTO ended_session (sid, replaced) VALUES ($1, $2) "
+        "ON CONFLICT DO NOTHING",
+        [(sid, replaced) for sid in ended],
     )
     return ended

@@ -14,26 +14,37 @@ from aiohttp import web
 
 from bff.database import set_tenant
 from bff.errors import InviteForAnother, InviteNotFound, RoleMissing
-from bff.tenancy.membership import Membership, united
+from bff.tenancy.membership import ranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     import asyncpg
 
     from bff.database import Database
 
 DAYS = 7
+MOST_LISTED = 500
+ONLY_VIEWERS = (
+    "Your own role comes from the identity provider, so you can invite viewers only. "
+    "Give other roles there."
+)
 
+# A role that comes by a claim is not ours to pass on: when the provider takes it away,
+# nobody tells us.
 CREATE = """
 INSERT INTO tenant_invites (tenant_id, token_hash, email, roles, created_by, expires_at)
 SELECT tenant_id, $3, $4, $5, user_id, now() + make_interval(days => $6)
 FROM tenant_users WHERE tenant_id = $1 AND user_id = $2 AND removed_at IS NULL
-RETURNING expires_at
+  AND ($5::text[] <@ '{viewer}' OR 'admin' = ANY(roles))
+RETURNING invite_id, expires_at
 """
 # Of two at once the second waits for the first here, and then finds it redeemed. What
-# a removed member has left behind opens nothing, and nobody raises their own roles.
+# a removed member has left behind opens nothing, not even once they are back, nor does
+# more than a viewer's what an admin of before has left; and nobody raises their own
+# roles.
 SPEND = """
 UPDATE tenant_invites AS invite SET redeemed_at = now(), redeemed_by = $2
 WHERE token_hash = $1 AND redeemed_at IS NULL AND expires_at > now()
@@ -41,11 +52,13 @@ WHERE token_hash = $1 AND redeemed_at IS NULL AND expires_at > now()
   AND EXISTS (
     SELECT 1 FROM tenant_users AS inviter
     WHERE inviter.tenant_id = invite.tenant_id AND inviter.user_id = invite.created_by
-      AND inviter.removed_at IS NULL)
+      AND inviter.removed_at IS NULL AND inviter.created_at <= invite.created_at
+      AND (invite.roles <@ '{viewer}' OR 'admin' = ANY(inviter.roles)))
 RETURNING roles, created_at
 """
 # A removed person comes back by an invitation made since: an admin wanted them back.
-# Their roles of before do not come with them.
+# Their roles of before do not come with them. Who was a member all along was so before
+# this transaction began.
 JOIN = """
 INSERT INTO tenant_users AS member (tenant_id, iss, sub, email, roles)
 VALUES ($1, $2, $3, $4, $5)
@@ -58,7 +71,21 @@ ON CONFLICT (tenant_id, iss, sub) DO UPDATE SET
     ELSE now() END,
   removed_at = NULL
 WHERE member.removed_at IS NULL OR member.removed_at < $6
-RETURNING roles
+RETURNING roles, created_at <> now() AS stayed
+"""
+OPEN = """
+SELECT invite_id, invite.email, invite.roles, coalesce(inviter.email, '') AS invited_by,
+  invite.created_at, expires_at
+FROM tenant_invites AS invite LEFT JOIN tenant_users AS inviter
+  ON inviter.tenant_id = invite.tenant_id AND inviter.user_id = invite.created_by
+WHERE invite.tenant_id = $1 AND redeemed_at IS NULL AND expires_at > now()
+ORDER BY invite.created_at DESC, invite_id LIMIT $2
+"""
+# Not now(): somebody may be redeeming it in a transaction that began before.
+REVOKE = """
+UPDATE tenant_invites SET expires_at = created_at
+WHERE tenant_id = $1 AND invite_id = $2 AND redeemed_at IS NULL AND expires_at > now()
+RETURNING true
 """
 
 
@@ -77,8 +104,37 @@ class Guest:
         return f"{self.iss} {self.sub}"
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A new invitation."""
+
+    invite_id: UUID
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An invitation that can be redeemed, without its token; *email* may be empty."""
+
+    invite_id: UUID
+    email: str
+    roles: tuple[str, ...]
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A membership by invitation; *stayed* tells that it was one all along."""
+
+    tenant_id: int
+    roles: tuple[str, ...]
+    stayed: bool
+
+
 class Invites:
-    """Make and redeem invitations."""
+    """Make, list, revoke and redeem invitations."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -91,29 +147,42 @@ class Invites:
         *,
         email: str = "",
         roles: Sequence[str] = (),
-    ) -> datetime:
-        """Keep an invitation by *inviter*, a member, and return when it ends.
+    ) -> Made:
+        """Keep an invitation by *inviter*, a member.
 
         An *email* in lower case binds it to the person who has proven that address.
 
         Raises:
-            RoleMissing: when the inviter is no member any more.
+            RoleMissing: when the inviter is no member any more, or gives more than
+                `viewer` without being an admin in our own table.
         """
+        wanted = ranked(roles)
         async with self._database.tenant_transaction(tenant_id) as connection:
-            expires_at: datetime | None = await connection.fetchval(
+            made = await connection.fetchrow(
                 CREATE,
                 tenant_id,
                 inviter,
                 hash_of(token),
                 email,
-                list(united(roles, ())),
+                list(wanted),
                 DAYS,
             )
-        if expires_at is None:
-            raise RoleMissing
-        return expires_at
+        if made is None:
+            raise RoleMissing(ONLY_VIEWERS if len(wanted) > 1 else None)
+        return Made(made["invite_id"], made["expires_at"])
 
-    async def redeem(self, token: str, guest: Guest) -> Membership:
+    async def open_of(self, tenant_id: int) -> list[Open]:
+        """Return a tenant's invitations that can be redeemed, the newest first."""
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            rows = await connection.fetch(OPEN, tenant_id, MOST_LISTED)
+        return [Open(**{**row, "roles": ranked(row["roles"])}) for row in rows]
+
+    async def revoke(self, tenant_id: int, invite_id: UUID) -> bool:
+        """End an invitation; False when it could not be redeemed any more."""
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            return bool(await connection.fetchval(REVOKE, tenant_id, invite_id))
+
+    async def redeem(self, token: str, guest: Guest) -> Joined:
         """Make *guest* a member by the invitation of *token*, all or nothing.
 
         Raises:
@@ -134,8 +203,7 @@ class Invites:
                 raise InviteForAnother
             tenant_id: int = row["tenant_id"]
             await set_tenant(connection, tenant_id)
-            roles = await _join(connection, tenant_id, hashed, guest)
-        return Membership(tenant_id, united(roles, ()), removed=False)
+            return await _join(connection, tenant_id, hashed, guest)
 
 
 def hash_of(token: str) -> bytes:
@@ -152,11 +220,11 @@ async def _join(
     tenant_id: int,
     hashed: bytes,
     guest: Guest,
-) -> list[str]:
+) -> Joined:
     spent = await connection.fetchrow(SPEND, hashed, guest.user_id)
     if spent is None:
         raise InviteNotFound
-    roles: list[str] | None = await connection.fetchval(
+    joined = await connection.fetchrow(
         JOIN,
         tenant_id,
         guest.iss,
@@ -165,9 +233,9 @@ async def _join(
         spent["roles"],
         spent["created_at"],
     )
-    if roles is None:
+    if joined is None:
         raise InviteNotFound  # removed after it was made; nothing is spent
-    return roles
+    return Joined(tenant_id, ranked(joined["roles"]), joined["stayed"])
 
 
 INVITES = web.AppKey("invites", Invites)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from bff.identity.messages import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from bff.identity.messages import Person
 
@@ -65,8 +65,13 @@ def choose(
 
 def united(stored: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
     """Return both sets of roles as one, `viewer` at least, in rising order."""
-    both = {*stored, *claimed, "viewer"}
-    return tuple(role for role in ROLES if role in both)
+    return ranked((*stored, *claimed))
+
+
+def ranked(roles: Iterable[str]) -> tuple[str, ...]:
+    """Return *roles* in rising order, `viewer` at least."""
+    wanted = {*roles, "viewer"}
+    return tuple(role for role in ROLES if role in wanted)
 
 
 def _in(person: Person, membership: Membership, policy: Policy) -> Choice:

@@ -28,19 +28,25 @@ class Tenancy:
         self, person: Person, row: Row | None = None
     ) -> tuple[int | None, tuple[str, ...]]:
         """Return the tenant and roles of *person*, whose session so far is *row*."""
+        current = row.tenant_id if row else None
+        chosen = row.tenant_chosen if row else False
         choice = choose(
             person,
             await self.memberships(person.user_id),
             policy=self._policy,
-            current=row.tenant_id if row else None,
-            chosen=row.tenant_chosen if row else False,
+            current=current,
+            chosen=chosen,
         )
         if choice.tenant_id is not None and choice.join:
             if await self._join(person, choice.tenant_id):
                 return choice.tenant_id, choice.roles
             log.warning("a claim names a tenant that does not exist")
             without = choose(
-                person, await self.memberships(person.user_id), policy="ignore"
+                person,
+                await self.memberships(person.user_id),
+                policy="ignore",
+                current=current,
+                chosen=chosen,
             )
             return without.tenant_id, without.roles
         return choice.tenant_id, choice.roles

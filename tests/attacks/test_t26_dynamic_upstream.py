@@ -56,7 +56,7 @@ INPUTS: dict[tuple[str, str], Inputs] = {
         query=("code", "state", "iss", "error", "session_state")
     ),
     ("POST", "/auth/register"): Inputs(
-        body=("email", "password", "full_name", "first_name", "last_name")
+        body=("email", "full_name", "first_name", "last_name")
     ),
     ("POST", "/auth/refresh"): NONE,
     ("POST", "/auth/logout"): Inputs(body=("everywhere",)),
@@ -70,6 +70,8 @@ INPUTS: dict[tuple[str, str], Inputs] = {
     ("GET", "/onboarding/events"): NONE,
     ("GET", "/tenants/{tenant_id}"): NONE,
     ("POST", "/tenants/{tenant_id}/invites"): Inputs(body=("email", "roles")),
+    ("GET", "/tenants/{tenant_id}/invites"): NONE,
+    ("DELETE", "/tenants/{tenant_id}/invites/{invite_id}"): NONE,
     ("POST", "/invites/redeem"): Inputs(body=("token",)),
     ("DELETE", "/tenants/{tenant_id}/members/{user}/sessions"): NONE,
     ("GET", "/export/latest_scores.json"): Inputs(query=("limit",)),
@@ -220,7 +222,7 @@ async def call(
     """Put *address* into everything that a route reads, and much that it does not."""
     verb = "POST" if method == "*" else method
     place = path.replace("{path}", "threads").replace("{tenant_id}", "1001")
-    for name in ("{session_id}", "{user}"):
+    for name in ("{session_id}", "{user}", "{invite_id}"):
         place = place.replace(name, quote(address, safe=""))
     query = urlencode([(name, address) for name in (*inputs.query, *NAMES)])
     jar = browser.cookies

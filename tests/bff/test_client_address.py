@@ -32,12 +32,30 @@ PROXIES = networks(["10.0.0.0/8", "::1"])
         ("10.1.1.1", ["203.0.113.9, nonsense"], "10.1.1.1"),
         ("::1", ["2001:db8::7"], "2001:db8::7"),
         (None, ["203.0.113.9"], ""),
+        # A socket for both kinds writes IPv4 as IPv6: the same callers, and proxies.
+        ("::ffff:192.0.2.1", [], "192.0.2.1"),
+        ("::ffff:10.1.1.1", ["203.0.113.9"], "203.0.113.9"),
+        ("10.1.1.1", ["203.0.113.9, ::ffff:10.2.2.2"], "203.0.113.9"),
+        ("10.1.1.1", ["::ffff:203.0.113.9"], "203.0.113.9"),
     ],
 )
 def test_the_nearest_address_that_is_no_proxys_counts(
     peer: str | None, forwarded: list[str], address: str
 ) -> None:
     assert client_address(peer, forwarded, PROXIES) == address
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("2001:db8::/32", "2001:db8::/32"),
+    ],
+)
+def test_a_trusted_proxy_may_be_named_either_way(written: str, meant: str) -> None:
+    assert [str(one) for one in networks([written])] == [meant]
 
 
 @given(st.lists(st.text()))

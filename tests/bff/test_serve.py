@@ -98,6 +98,35 @@ async def test_either_signal_ends_the_waiting_and_is_named() -> None:
         assert await asyncio.wait_for(waiting, 2) == number.name
 
 
+TOLD_TWICE = """
+import asyncio, os, signal
+from bff.serve import stop_signal
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.call_soon(os.kill, os.getpid(), signal.{first})
+    await stop_signal()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.05)
+    print("drained")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("first", ["SIGTERM", "SIGINT"])
+async def test_being_told_again_does_not_cut_the_draining_short(first: str) -> None:
+    told = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        TOLD_TWICE.format(first=first),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await asyncio.wait_for(told.communicate(), 40)
+
+    assert (told.returncode, said) == (0, b"drained\n")
+
+
 def environment(values: dict[str, Any]) -> dict[str, str]:
     import json  # noqa: PLC0415 - only here
 

@@ -31,6 +31,7 @@ SECRETS = (
     "__Host-nx_access.2=CANARY-part",
     "Cookie: a=b; nx_refresh=1CANARY_value-x; c=d",
     "nx_signin.Qx_3-z=CANARY",
+    "__Host-nx_device=1CANARY",
     "password=CANARY&username=x",
     "{'password': 'CANARY'}",
     '{"password":"CANARY"}',

@@ -116,8 +116,61 @@ def test_each_worker_has_its_own_admin_port_and_one_runs_jobs() -> None:
 def test_several_need_one_key_ring() -> None:
     without, ringed = load(DEV), load({**DEV, "BFF_SESSION__KEYS": KEY})
 
-    assert "session.keys" in (problem_with_workers(without) or "")
-    assert problem_with_workers(ringed) is None
+    assert "session.keys" in (problem_with_workers(without, 2) or "")
+    assert problem_with_workers(ringed, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("port", "count", "fits"),
+    [(0, 2, False), (65535, 2, False), (65534, 2, True), (65530, 8, False)],
+)
+def test_each_worker_s_admin_port_must_be_a_port(
+    port: int, count: int, *, fits: bool
+) -> None:
+    values = {
+        **DEV,
+        "BFF_SESSION__KEYS": KEY,
+        "BFF_SERVER__ADMIN_LISTEN": f"127.0.0.1:{port}",
+    }
+    problem = problem_with_workers(load(values), count)
+
+    assert (problem is None) is fits
+    assert fits or "server.admin_listen" in (problem or "")
+
+
+def is_gone(mark: Path) -> bool:
+    """Tell whether the process that left this mark runs no more."""
+    try:
+        state = Path("/proc", mark.name.partition("-")[2], "stat").read_text()
+    except FileNotFoundError:
+        return True
+    # Nobody may be there to wait for an orphan's end.
+    return state.rpartition(")")[2].split()[0] in {"Z", "X"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("child", ["stay", "be_deaf"])
+async def test_workers_end_with_what_minds_them_however_it_ends(
+    tmp_path: Path, child: str
+) -> None:
+    code = (
+        "import sys; from functools import partial; import bff.workers as w; "
+        f"from tests.bff.test_workers import {child} as child; w.GRACE = 0.2; "
+        "sys.exit(w.Workers(2, partial(child, sys.argv[1]), drain=0.1).run())"
+    )
+    minder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(tmp_path), cwd=Path(__file__).parents[2]
+    )
+    try:
+        left = await until(partial(marks, tmp_path, 2), seconds=60)
+    finally:
+        minder.kill()
+        await minder.wait()
+
+    async def gone() -> bool:
+        return all(is_gone(mark) for mark in left)
+
+    await until(gone, seconds=30)
 
 
 async def test_two_real_workers_share_a_port_and_leave_with_status_0(

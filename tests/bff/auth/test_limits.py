@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.auth.limits import LONGEST, PAIR, Tries, seconds_to_wait
-from bff.auth.throttle import keys_of, network_of
+from bff.auth.throttle import keys_of
+from bff.client_address import network_of
 
 NONE = Tries(0, 0)
 
@@ -49,6 +50,7 @@ def test_case_and_blanks_of_an_address_make_no_other_account() -> None:
     [
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
         (None, "unknown"),
         ("nonsense", "unknown"),
     ],

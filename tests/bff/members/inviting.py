@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import aiohttp
 
-    from tests.world import Browser
+    from tests.world import Browser, World
 
 TENANT = 1001
 INVITES = f"/tenants/{TENANT}/invites"
@@ -19,6 +19,18 @@ async def invited(admin: Browser, **body: Any) -> str:
     assert answer.status == 201, await answer.text()
     link: str = (await answer.json())["invite_url"]
     return link.rpartition("#")[2]
+
+
+async def made_admin(world: World, email: str = "alice@acme.test") -> None:
+    """Let somebody be an admin by our own table, not by a claim alone."""
+    async with world.databases.superuser() as superuser:
+        changed = await superuser.execute(
+            "UPDATE tenant_users SET roles = '{viewer,admin}' "
+            "WHERE tenant_id = $1 AND email = $2",
+            TENANT,
+            email,
+        )
+    assert changed == "UPDATE 1"
 
 
 async def redeem(browser: Browser, token: str) -> aiohttp.ClientResponse:

@@ -10,10 +10,19 @@ import aiohttp
 import pytest
 
 from bff.access import STORE
+from bff.database import DatabaseUnavailable
 from bff.dev.provider import Realm
+from bff.errors import SessionEnded, TokensTooLarge
 from bff.sessions.browser import COOKIES
+from bff.tenancy.store import TENANCY
 from tests.bff.auth.redirects import begin, come_back, prove
-from tests.bff.members.inviting import INVITES, TENANT, invited, redeem
+from tests.bff.members.inviting import (
+    INVITES,
+    TENANT,
+    invited,
+    made_admin,
+    redeem,
+)
 from tests.bff.sessions.refreshing import Hold, answering, code, ticket, without_id
 from tests.bff.waiting import until
 from tests.world import World
@@ -45,11 +54,12 @@ async def who(browser: Browser) -> tuple[int, int | None, list[str]]:
 
 async def test_a_link_is_shown_once_and_brings_one_person_in(world: World) -> None:
     async with world.signed_in() as alice, world.signed_in(CAROL) as carol:
+        await made_admin(world)
         answer = await alice.post(INVITES, json={"roles": ["ops"]})
         made = await answer.json()
         assert answer.status == 201
         assert answer.headers["Cache-Control"] == "no-store"
-        assert set(made) == {"invite_url", "expires_at", "roles", "email"}
+        assert set(made) == {"invite_id", "invite_url", "expires_at", "roles", "email"}
         assert (made["roles"], made["email"]) == (["viewer", "ops"], None)
         page, _, token = made["invite_url"].partition("#")
         assert page == f"{world.url}/invite"
@@ -108,6 +118,50 @@ async def test_only_the_admins_of_a_tenant_invite_into_it(world: World) -> None:
         cross = {"Sec-Fetch-Site": "cross-site"}
         answer = await alice.post("/invites/redeem", json={}, headers=cross)
         assert await code(answer) == (403, "cross_site_refused")
+
+
+async def test_an_admin_by_a_claim_alone_invites_viewers(world: World) -> None:
+    async with world.signed_in() as alice:
+        answer = await alice.post(INVITES, json={"roles": ["admin"]})
+        assert await code(answer) == (403, "role_missing")
+        assert "viewers only" in (await answer.json())["detail"]
+        assert (await alice.post(INVITES, json={})).status == 201
+
+
+async def test_an_admin_sees_what_is_open_and_takes_it_back(world: World) -> None:
+    async with (
+        world.signed_in() as alice,
+        world.signed_in("dave@acme.test") as viewer,
+        world.signed_in(CAROL) as carol,
+    ):
+        answer = await alice.post(INVITES, json={"email": CAROL})
+        made = await answer.json()
+        token = made["invite_url"].rpartition("#")[2]
+
+        listing = await alice.get(INVITES)
+        assert listing.status == 200
+        assert token not in await listing.text()
+        (shown,) = (await listing.json())["invites"]
+        assert shown.pop("created_at") < made["expires_at"]
+        assert shown == {
+            "invite_id": made["invite_id"],
+            "email": CAROL,
+            "roles": ["viewer"],
+            "invited_by": "alice@acme.test",
+            "expires_at": made["expires_at"],
+        }
+        path = f"{INVITES}/{made['invite_id']}"
+        refused = (403, "role_missing")
+        assert await code(await viewer.get(INVITES)) == refused
+        assert await code(await viewer.request("DELETE", path)) == refused
+        assert (await alice.request("DELETE", path)).status == 204
+        for gone in (path, f"{INVITES}/x", f"{INVITES}/%00", f"{INVITES}/{'0' * 32}"):
+            assert (await alice.request("DELETE", gone)).status == 404, gone
+        assert (await alice.get("/tenants/1002/invites")).status == 404
+        elsewhere = path.replace("1001", "1002")
+        assert (await alice.request("DELETE", elsewhere)).status == 404
+        assert await (await alice.get(INVITES)).json() == {"invites": []}
+        assert await code(await redeem(carol, token)) == (404, "invite_not_found")
 
 
 async def test_unknown_used_and_old_invitations_are_answered_alike(
@@ -175,6 +229,7 @@ async def test_an_invitation_counts_more_than_a_claim(world: World) -> None:
         world.signed_in() as alice,
         world.signed_in("bob@globex.test") as bob,
     ):
+        await made_admin(world)
         assert (await redeem(bob, await invited(alice, roles=["ops"]))).status == 200
         assert await who(bob) == (200, TENANT, ["viewer", "ops"])
         await bob.post("/auth/refresh")
@@ -234,6 +289,67 @@ async def test_who_has_joined_and_cannot_be_taken_there_is_told_so(
         # The cookies are still good, and the membership is found by itself.
         assert (await carol.get("/graph/threads/x")).status != 403
         assert await who(carol) == (200, TENANT, ["viewer"])
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DatabaseUnavailable("gone"), (503, "unavailable")),
+        (SessionEnded(), (401, "session_ended")),
+        (TokensTooLarge(), (500, "tokens_too_large")),
+    ],
+)
+async def test_whatever_goes_wrong_after_joining_says_that_they_have(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    expected: tuple[int, str],
+) -> None:
+    async def broken(*_: object) -> bool:
+        raise error
+
+    async with world.signed_in() as alice, world.signed_in(CAROL) as carol:
+        token = await invited(alice)
+        monkeypatch.setattr(world.app[STORE], "replace", broken)
+        answer = await redeem(carol, token)
+        assert await code(answer) == expected
+        assert "You have joined" in (await answer.json())["detail"]
+
+
+async def test_who_has_joined_is_in_though_nobody_knows_how_far_the_tenant_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> str:
+        raise DatabaseUnavailable("gone")
+
+    async with world.signed_in() as alice, world.signed_in(CAROL) as carol:
+        token = await invited(alice)
+        monkeypatch.setattr(world.app[TENANCY], "status", away)
+        answer = await redeem(carol, token)
+        assert answer.status == 200
+        assert (await answer.json())["tenant_status"] is None
+        monkeypatch.undo()
+        assert await who(carol) == (200, TENANT, ["viewer"])
+
+
+@pytest.mark.parametrize("was_removed", [False, True])
+async def test_roles_of_before_a_removal_do_not_come_back_with_the_session(
+    world: World, *, was_removed: bool
+) -> None:
+    async with world.signed_in() as alice, world.signed_in(CAROL) as carol:
+        await made_admin(world)
+        first = await invited(alice, roles=["admin"])
+        assert (await redeem(carol, first)).status == 200
+        assert await who(carol) == (200, TENANT, ["viewer", "admin"])
+        if was_removed:
+            async with world.databases.superuser() as superuser:
+                await superuser.execute(
+                    "UPDATE tenant_users SET removed_at = now() WHERE email = $1", CAROL
+                )
+        assert (await redeem(carol, await invited(alice))).status == 200
+
+        roles = ["viewer"] if was_removed else ["viewer", "admin"]
+        assert await who(carol) == (200, TENANT, roles)
 
 
 async def test_a_session_that_has_ended_joins_nothing(world: World) -> None:

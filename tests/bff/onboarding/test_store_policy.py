@@ -86,6 +86,18 @@ async def test_an_address_s_daily_cap_holds_against_many_at_once(
     assert (await store.start(elsewhere, None)).fresh
 
 
+async def test_an_ipv6_network_is_one_address(app: Database) -> None:
+    store = OnboardingStore(app, Onboarding(open_to="anyone", per_address_daily=2))
+    for number in range(2):
+        address = f"2001:db8:1:2::{number}"
+        await store.start(replace(ANN, sub=f"p{number}", address=address), None)
+
+    with pytest.raises(RateLimited):
+        await store.start(replace(ANN, sub="p2", address="2001:db8:1:2:3::"), None)
+    elsewhere = replace(ANN, sub="p3", address="2001:db8:1:3::")
+    assert (await store.start(elsewhere, None)).fresh
+
+
 async def test_caps_keep_hashes_never_addresses(
     store: OnboardingStore, databases: Databases
 ) -> None:

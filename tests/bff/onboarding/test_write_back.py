@@ -143,3 +143,21 @@ async def test_without_the_client_nothing_is_written(world: World) -> None:
         await no_jobs(world)
 
         assert tenant_of(world, CAROL) is None
+
+
+async def test_a_tenant_that_the_provider_drops_is_told_to_the_operator(
+    databases: Databases, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with provisioned(databases) as world, world.signed_in(CAROL) as carol:
+
+        async def drops(request: web.Request) -> web.Response | None:
+            if request.method == "PUT" and request.path.startswith("/admin/"):
+                return web.Response(status=204)
+            return None
+
+        world.provider.intercept = drops
+        await founded(carol)
+        await no_jobs(world)
+
+        assert tenant_of(world, CAROL) is None
+    assert "declare the attribute" in caplog.text

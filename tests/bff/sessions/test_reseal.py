@@ -171,3 +171,28 @@ async def test_a_renewal_that_comes_between_wins(databases: Databases) -> None:
 
 def test_every_place_is_named_for_the_person_who_reads_the_report() -> None:
     assert [str(place) for place in module.PLACES] == ["auth_session.successor"]
+
+
+async def test_it_waits_for_others_holding_nothing_they_want(
+    databases: Databases,
+) -> None:
+    pairs = sorted((make_pair() for _ in range(3)), key=lambda one: one.access.sid)
+    for pair in pairs:
+        await keep(databases, pair, seal(OLD, pair))
+    first, *_, last = (pair.access.sid for pair in pairs)
+    lock = "SELECT 1 FROM auth_session WHERE sid = $1 FOR UPDATE"
+
+    async with databases.superuser() as ending, worker(databases) as db:
+
+        async def waits() -> bool:
+            return bool(
+                await ending.fetchval("SELECT 1 FROM pg_locks WHERE NOT granted")
+            )
+
+        # Somebody ends all sessions of a person, the last first.
+        async with ending.transaction():
+            await ending.execute(lock, last)
+            running = asyncio.ensure_future(reseal(db, BOTH, PLACE))
+            await until(waits)
+            await ending.execute(f"{lock} NOWAIT", first)
+        assert await running == Count(resealed=3)

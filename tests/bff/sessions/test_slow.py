@@ -13,6 +13,7 @@ from bff.database import DatabaseUnavailable
 from bff.serve import drain
 from bff.sessions import refresh
 from bff.sessions.store import SessionStore
+from bff.telemetry import METRICS
 from tests.bff.sessions.refreshing import (
     NEAR,
     PAST,
@@ -200,3 +201,47 @@ async def test_a_gateway_that_ends_publishes_what_nobody_waits_for_any_more(
         assert refreshes(world) == 1
         world.clock.ahead += PAST
         await renewed(world, browser)
+
+
+async def test_keeping_the_lease_outlives_whatever_goes_wrong_and_says_so(
+    databases: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(refresh, "PULSE", 0.05)
+    calls = [0]
+
+    async def broken(*_: Any) -> None:
+        calls[0] += 1
+        raise ValueError("of another kind")
+
+    monkeypatch.setattr(SessionStore, "extend", broken)
+    async with renewing(databases) as world, world.signed_in() as browser:
+        hold = Hold(world)
+        asked = asyncio.ensure_future(browser.post("/auth/refresh"))
+        await hold.came.wait()
+
+        async def tried_again() -> bool:
+            return calls[0] > 2
+
+        await until(tried_again)
+        hold.go.set()
+        assert (await asked).status == 200
+    assert "a lease could not be kept" in caplog.text
+
+
+async def test_who_lost_patience_is_counted_apart_from_outages(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "WHILE_ALIVE", 0.1)
+    async with renewing(databases) as world, world.signed_in() as browser:
+        hold = Hold(world)
+        world.clock.ahead += NEAR
+        assert (await browser.get("/whoami")).status == 200
+        hold.go.set()
+        registry = world.app[METRICS].registry
+        counted = {
+            name: registry.get_sample_value("bff_refreshes_total", {"outcome": name})
+            for name in ("late", "unavailable")
+        }
+        assert counted == {"late": 1.0, "unavailable": None}

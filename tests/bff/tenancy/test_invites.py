@@ -10,8 +10,7 @@ import pytest
 
 from bff.database import connect
 from bff.errors import InviteForAnother, InviteNotFound, RoleMissing
-from bff.tenancy.invites import Guest, Invites, hash_of
-from bff.tenancy.membership import Membership
+from bff.tenancy.invites import SPEND, Guest, Invites, Joined, hash_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -70,11 +69,11 @@ async def unspent(superuser: asyncpg.Connection) -> int:
 async def test_an_invitation_makes_a_member_once(
     invites: Invites, superuser: asyncpg.Connection
 ) -> None:
-    ends = await invites.create(A, ANN, TOKEN, roles=["ops"])
+    ends = (await invites.create(A, ANN, TOKEN, roles=["ops"])).expires_at
     assert timedelta(days=6) < ends - datetime.now(UTC) < timedelta(days=8)
 
-    assert await invites.redeem(TOKEN, BEN) == Membership(
-        A, ("viewer", "ops"), removed=False
+    assert await invites.redeem(TOKEN, BEN) == Joined(
+        A, ("viewer", "ops"), stayed=False
     )
     found = await member(superuser, "ben")
     assert found is not None
@@ -105,7 +104,7 @@ async def test_of_two_at_once_one_wins(
         *(invites.redeem(TOKEN, guest) for guest in guests), return_exceptions=True
     )
 
-    assert sum(isinstance(one, Membership) for one in came) == 1
+    assert sum(isinstance(one, Joined) for one in came) == 1
     assert sum(isinstance(one, InviteNotFound) for one in came) == 4
     assert await superuser.fetchval(
         "SELECT count(*) FROM tenant_users WHERE tenant_id = 1"
@@ -157,7 +156,9 @@ async def test_a_member_keeps_the_roles_they_have(
     )
     await invites.create(A, ANN, TOKEN, roles=["ops"])
 
-    assert (await invites.redeem(TOKEN, BEN)).roles == ("viewer", "ops", "admin")
+    assert await invites.redeem(TOKEN, BEN) == Joined(
+        A, ("viewer", "ops", "admin"), stayed=True
+    )
 
 
 async def test_a_removed_person_comes_back_by_an_invitation_made_since(
@@ -171,7 +172,7 @@ async def test_a_removed_person_comes_back_by_an_invitation_made_since(
     await invites.create(A, ANN, TOKEN)
 
     # Not as the admin they were.
-    assert (await invites.redeem(TOKEN, BEN)).roles == ("viewer",)
+    assert await invites.redeem(TOKEN, BEN) == Joined(A, ("viewer",), stayed=False)
     found = await member(superuser, "ben")
     assert found is not None
     assert found["removed_at"] is None
@@ -202,6 +203,87 @@ async def test_what_a_removed_member_left_behind_opens_nothing(
         await invites.redeem(TOKEN, BEN)
     with pytest.raises(RoleMissing):
         await invites.create(A, ANN, "another")
+
+
+async def test_what_a_removed_admin_left_behind_does_not_come_back_with_them(
+    invites: Invites, superuser: asyncpg.Connection
+) -> None:
+    for role in ("admin", "viewer"):
+        await invites.create(A, ANN, f"{role} of before", roles=[role])
+    await superuser.execute("UPDATE tenant_users SET removed_at = now()")
+    await superuser.execute(
+        "INSERT INTO tenant_users (tenant_id, iss, sub, roles) "
+        "VALUES (1, $1, 'ada', '{viewer,admin}')",
+        ISS,
+    )
+    await invites.create(A, f"{ISS} ada", "back", roles=["admin"])
+    ann = Guest(ISS, "ann", "", email_verified=False)
+    assert (await invites.redeem("back", ann)).roles == ("viewer", "admin")
+
+    for role in ("admin", "viewer"):
+        with pytest.raises(InviteNotFound):
+            await invites.redeem(f"{role} of before", BEN)
+    await invites.create(A, ANN, "since")
+    assert await invites.redeem("since", BEN)
+
+
+async def test_who_is_no_admin_any_more_has_made_no_admins(
+    invites: Invites, superuser: asyncpg.Connection
+) -> None:
+    for roles in (["admin"], ["ops"], ["viewer"]):
+        await invites.create(A, ANN, roles[0], roles=roles)
+    await superuser.execute("UPDATE tenant_users SET roles = '{viewer,ops}'")
+    for token in ("admin", "ops"):
+        with pytest.raises(InviteNotFound):
+            await invites.redeem(token, BEN)
+
+    assert (await invites.redeem("viewer", BEN)).roles == ("viewer",)
+
+
+async def test_who_is_an_admin_by_a_claim_alone_invites_viewers(
+    invites: Invites, superuser: asyncpg.Connection
+) -> None:
+    await superuser.execute("UPDATE tenant_users SET roles = '{viewer}'")
+    for role in ("ops", "admin"):
+        with pytest.raises(RoleMissing, match="viewers only"):
+            await invites.create(A, ANN, role, roles=[role])
+    await invites.create(A, ANN, TOKEN)
+
+    assert (await invites.redeem(TOKEN, BEN)).roles == ("viewer",)
+
+
+async def test_what_is_open_is_listed_and_can_be_revoked(
+    invites: Invites, superuser: asyncpg.Connection
+) -> None:
+    await superuser.execute("UPDATE tenant_users SET email = 'ann@x.test'")
+    first = await invites.create(A, ANN, "first", email="ben@x.test", roles=["ops"])
+    second = await invites.create(A, ANN, "second")
+    await invites.create(A, ANN, "used")
+    await invites.redeem("used", Guest(ISS, "cat", "", email_verified=False))
+    await invites.create(B, f"{ISS} zoe", "another")
+
+    listed = await invites.open_of(A)
+    assert [one.invite_id for one in listed] == [second.invite_id, first.invite_id]
+    assert (listed[1].email, listed[1].roles) == ("ben@x.test", ("viewer", "ops"))
+    assert {one.invited_by for one in listed} == {"ann@x.test"}
+    assert not await invites.revoke(B, first.invite_id)
+    assert await invites.revoke(A, first.invite_id)
+    assert not await invites.revoke(A, first.invite_id)
+    with pytest.raises(InviteNotFound):
+        await invites.redeem("first", BEN)
+    assert [one.invite_id for one in await invites.open_of(A)] == [second.invite_id]
+
+
+async def test_a_revocation_counts_for_who_is_redeeming_just_now(
+    invites: Invites, database: Database
+) -> None:
+    made = await invites.create(A, ANN, TOKEN)
+    async with database.tenant_transaction(A) as connection:
+        assert await invites.revoke(A, made.invite_id)
+        # Its now() is from before.
+        spent = await connection.fetchrow(SPEND, hash_of(TOKEN), BEN.user_id)
+
+    assert spent is None
 
 
 async def test_nobody_raises_their_own_roles(invites: Invites) -> None:

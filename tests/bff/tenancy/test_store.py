@@ -108,6 +108,20 @@ async def test_a_claimed_tenant_must_exist(world: World) -> None:
         )
 
 
+async def test_a_claim_of_no_tenant_moves_nobody_at_a_renewal(world: World) -> None:
+    alice = account(world, "alice@acme.test")
+    await member(world, 1001, "viewer")
+    await member(world, 1002, "viewer")
+    world.provider.accounts.change(alice, tenant_id=1002)
+    async with world.signed_in() as browser:
+        assert (await who(browser))[0] == 1002
+        world.provider.accounts.change(alice, tenant_id=987654)
+
+        assert (await browser.post("/auth/refresh")).status == 200
+
+        assert (await who(browser))[0] == 1002, "not the oldest of several"
+
+
 async def test_a_renewal_asks_again_whose_tenant_it_is(world: World) -> None:
     async with world.signed_in() as browser:
         world.provider.accounts.change(
