@@ -46,8 +46,9 @@ bench: setup ## the gateway beside nginx and others, minutes; options: make benc
 soak: setup ## a thousand sessions at once for a minute: nobody gets another's answer
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
-acceptance: setup ## the whole product from outside: SDK and Chromium against `bff dev`
-	@$(BIN)/python -m pytest tests/real $(ARGS)
+acceptance: setup ## real processes that break: killed replicas, outages, SDKs that resume
+	@$(BIN)/python -m pytest -m acceptance $(ARGS)
+	@cat .cache/not-run
 
 docs: setup ## write the reference pages; take the pictures where Chromium is installed
 	$(BIN)/python -m bff.dev.reference docs

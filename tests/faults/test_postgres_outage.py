@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from tests.world import Browser
 
+pytestmark = pytest.mark.acceptance
 # No request waits longer than this, whatever the database does: two seconds for the
 # ended sessions, five for a connection, and the rest for a busy machine.
 FEW_SECONDS = 9.0

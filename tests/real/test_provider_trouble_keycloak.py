@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Of the realm's sixty seconds.
 NEAR, PAST = 50.0, 61.0
+pytestmark = pytest.mark.acceptance
 PATHS = ("/whoami", "/graph/threads/x")
 TIMEOUT = 3.0
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tests.real.restarting import Gateway
 
 pytestmark = [
+    pytest.mark.acceptance,
     pytest.mark.real,
     pytest.mark.timeout(180),
     pytest.mark.filterwarnings("ignore:Reconnecting without a Last-Event-ID"),

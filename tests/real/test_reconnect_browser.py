@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.real.product import Product
     from tests.real.restarting import Gateway
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.real, pytest.mark.timeout(180)]
 
 ASK = """async ([method, path, body]) => {
   const headers = body ? {"Content-Type": "application/json"} : {};

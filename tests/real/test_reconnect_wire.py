@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.real.product import Product
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.real, pytest.mark.timeout(120)]
 
 
 @asynccontextmanager

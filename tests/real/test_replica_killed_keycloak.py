@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.databases import Databases
     from tests.real.keycloak import Keycloak
 
+pytestmark = pytest.mark.acceptance
 # For the dead process's lease to end, and a busy machine.
 SECONDS = LEASE + 10
 ACCESS_TTL = 4
