@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -17,6 +20,8 @@ from tests.bff.waiting import until
 if TYPE_CHECKING:
     from tests.databases import Databases
     from tests.world import World
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 @BOTH_WAYS
@@ -221,3 +226,44 @@ async def test_beyond_what_a_process_can_hold_it_says_503(
 
     assert (answer.status, (await answer.json())["code"]) == (503, "too_busy")
     assert answer.headers["Retry-After"]
+
+
+async def test_a_websocket_on_another_replica_is_cut_when_its_session_ends(
+    databases: Databases,
+) -> None:
+    gone = asyncio.Event()
+
+    async def socket_server(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = re.findall(rb"(?i)sec-websocket-key: (\S+)", head)[0]
+        # RFC 6455, 4.2.2: a checksum that proves nothing.
+        proof = hashlib.sha1(key + GUID, usedforsecurity=False).digest()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
+            % base64.b64encode(proof)
+        )
+        await reader.read()
+        gone.set()
+
+    async with (
+        listening(socket_server) as place,
+        with_proxy(databases, upstreams=[place]).running() as world,
+        world.another_gateway() as other,
+        world.signed_in() as browser,
+        world.browser(other) as second,
+    ):
+        second.set_cookies(browser.cookies)
+        host = world.url.removeprefix("http://")
+        async with second.session.ws_connect(
+            f"{other}/graph/threads/t/stream/events",
+            headers={"Origin": world.url, "Host": host},
+        ) as tunnel:
+            assert (await browser.post("/auth/logout")).status == 204
+            async with asyncio.timeout(5):  # promised: one second
+                said = await tunnel.receive()
+                await gone.wait()
+
+    assert said.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
