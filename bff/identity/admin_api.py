@@ -101,6 +101,7 @@ class AdminApi:
             return self._token
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._new_token())
+            self._asking.add_done_callback(_seen)
         # All who wait share one answer, a failure too: one after the other they would
         # each wait for a provider that is away.
         return await asyncio.shield(self._asking)
@@ -163,3 +164,9 @@ def _read(raw: bytes) -> object:
         return json.loads(raw) if raw else None
     except (ValueError, RecursionError):  # no JSON, or nested without end
         return None
+
+
+def _seen(task: asyncio.Task[str]) -> None:
+    # Whoever waited may have been cancelled meanwhile; its failure is no news then.
+    if not task.cancelled():
+        task.exception()
