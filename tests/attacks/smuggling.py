@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from bff.sessions.browser import COOKIES
 from tests.bff.proxied import with_proxy
 from tests.fakes.upstream import Peer, Received, fake_upstream
 
@@ -87,8 +88,6 @@ async def caught(databases: Databases, **proxy: object) -> AsyncGenerator[Net]:
         async with world.running(), world.signed_in() as browser:
             jar = browser.cookies
             cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
-            from bff.sessions.browser import COOKIES  # noqa: PLC0415 - only here
-
             ticket = world.app[COOKIES].open_access(jar)
             assert ticket is not None
             net = Net(world, cookie, ticket.access_token)

@@ -6,7 +6,7 @@ access token kept beside a good refresh token.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -146,13 +146,13 @@ async def test_the_id_token_of_a_renewal_makes_nobody_else(
     bob = world.provider.accounts.find(BOB)
     assert bob is not None
     as_bob = {"typ": "ID", "aud": "nexius-bff", "sub": bob.id, "email": BOB}
-    more: dict[str, object] = {
+    ways: dict[str, dict[str, Any]] = {
         "missing": {},
         "Bob's": {"id_token": fields(**as_bob)(world, claims)},
         "forged": {"id_token": ACCESS["alg none"](world, {**claims, **as_bob})},
         "nonsense": {"id_token": 5},
-    }[extra]  # type: ignore[assignment] # all of them are mappings
-    Impostor(world, fields(jti="renewed")(world, claims), **more)
+    }
+    Impostor(world, fields(jti="renewed")(world, claims), **ways[extra])
 
     assert (await alice.post("/auth/refresh")).status in {200, 401}
 

@@ -19,6 +19,8 @@ from tests.bff.waiting import until
 from tests.world import PASSWORD, World
 
 if TYPE_CHECKING:
+    import aiohttp
+
     from tests.bff.raw import RawAnswer
     from tests.databases import Databases
     from tests.world import Browser
@@ -100,14 +102,14 @@ async def finish(world: World, browser: Browser, second: Browser, end: str) -> N
         assert (await browser.login(BOB)).status == 200
 
 
-async def is_cut(stream: object) -> None:
+async def is_cut(stream: aiohttp.ClientResponse) -> None:
     async def read() -> None:
-        while await stream.content.readany():  # type: ignore[attr-defined] # an answer
+        while await stream.content.readany():
             pass
 
     with pytest.raises(Exception, match=r"(?i)payload|closed|closing|reset"):
         await asyncio.wait_for(read(), 5)
-    stream.close()  # type: ignore[attr-defined] # an answer
+    stream.close()
 
 
 async def test_what_was_stolen_before_a_renewal_dies_as_well(world: World) -> None:
