@@ -30,6 +30,10 @@ BY_TOKEN = (
     "(token_hash = ( SELECT decode(NULLIF(current_setting('request.invite'::text, "
     "true), ''::text), 'hex'::text) AS decode))"
 )
+BY_TENANT_OR_NONE = BY_TENANT.replace(
+    "(tenant_id = ( SELECT", "(NOT (tenant_id IS DISTINCT FROM ( SELECT"
+)
+BY_TENANT_OR_NONE += ")"
 # Policies of the serving role: command, USING, WITH CHECK.
 EXPECTED_POLICIES = {
     ("tenants", "ALL", BY_TENANT, BY_TENANT),
@@ -43,13 +47,26 @@ EXPECTED_POLICIES = {
     ("auth_session", "UPDATE", BY_ADMIN, BY_ADMIN),
     ("tenant_invites", "ALL", BY_TENANT, BY_TENANT),
     ("tenant_invites", "SELECT", BY_TOKEN, None),
+    ("audit_log", "SELECT", BY_TENANT, None),
+    ("audit_log", "INSERT", None, BY_TENANT_OR_NONE),
+    ("icp_rules", "ALL", BY_TENANT, BY_TENANT),
+    ("icp_candidate_companies", "ALL", BY_TENANT, BY_TENANT),
+    ("lead_features", "ALL", BY_TENANT, BY_TENANT),
+    ("enrichment_runs", "ALL", BY_TENANT, BY_TENANT),
 }
 EXPECTED_GRANTS = {
     "bff_app": {
+        "acra_runs": "INSERT SELECT",
         "attempts": "DELETE INSERT SELECT",
+        "audit_log": "INSERT SELECT",
         "auth_session": "INSERT SELECT UPDATE",
         "companies": "SELECT",
+        "contacts": "SELECT",
         "ended_session": "INSERT SELECT",
+        "enrichment_runs": "INSERT SELECT UPDATE",
+        "icp_candidate_companies": "DELETE INSERT SELECT UPDATE",
+        "icp_rules": "DELETE INSERT SELECT UPDATE",
+        "lead_features": "DELETE INSERT SELECT UPDATE",
         "lead_scores": "DELETE INSERT SELECT UPDATE",
         "logout_token": "DELETE INSERT SELECT",
         "onboarding": "INSERT SELECT UPDATE",
@@ -62,10 +79,15 @@ EXPECTED_GRANTS = {
         "tenants": "INSERT SELECT UPDATE",
     },
     "bff_worker": {
+        "acra_ingest": "DELETE INSERT SELECT UPDATE",
+        "acra_runs": "INSERT SELECT UPDATE",
         "attempts": "DELETE SELECT",
+        "audit_log": "DELETE INSERT SELECT",
         "auth_session": "DELETE SELECT",
-        "companies": "SELECT",
+        "companies": "INSERT SELECT UPDATE",
         "ended_session": "DELETE SELECT",
+        "icp_candidate_companies": "DELETE INSERT SELECT",
+        "icp_rules": "SELECT",
         "logout_token": "DELETE SELECT",
         "onboarding": "INSERT SELECT UPDATE",
         "pgqueuer": "DELETE INSERT SELECT UPDATE",
@@ -74,6 +96,7 @@ EXPECTED_GRANTS = {
         "pgqueuer_statistics": "DELETE INSERT SELECT UPDATE",
         "schema_migrations": "SELECT",
         "sign_in_failure": "DELETE SELECT",
+        "staging_acra_companies": "DELETE INSERT SELECT UPDATE",
         "tenant_invites": "DELETE SELECT",
         "tenant_users": "INSERT SELECT UPDATE",
         "tenants": "INSERT SELECT UPDATE",
@@ -166,7 +189,10 @@ FORBIDDEN = (
     "DELETE FROM tenants",
     "TRUNCATE auth_session",
     "DELETE FROM tenant_users",
-    "UPDATE companies SET name = 'x'",
+    "UPDATE contacts SET full_name = 'x'",
+    "DELETE FROM companies",
+    "UPDATE audit_log SET action = 'a.b'",
+    "TRUNCATE audit_log",
     "SET ROLE bff_owner",
     "SELECT setval('tenants_tenant_id_seq', 1)",
     "UPDATE schema_migrations SET checksum = ''",
@@ -182,6 +208,21 @@ async def test_serving_roles_can_do_nothing_of_an_owner_s(
         for act in FORBIDDEN:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(act)
+    finally:
+        await connection.close()
+
+
+async def test_only_the_worker_changes_companies(databases: Databases) -> None:
+    change = "UPDATE companies SET name = 'x'"
+    connection = await asyncpg.connect(databases.app)
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(change)
+    finally:
+        await connection.close()
+    connection = await asyncpg.connect(databases.worker)
+    try:
+        assert await connection.execute(change) == "UPDATE 0"
     finally:
         await connection.close()
 

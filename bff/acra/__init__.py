@@ -1,0 +1,1 @@
+"""The Singapore company register: read, checked, kept up to date."""

@@ -1,0 +1,1 @@
+"""Rules of whom a tenant wants as customers, and who fits."""
