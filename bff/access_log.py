@@ -17,6 +17,7 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aiohttp.abc import AbstractAccessLogger
@@ -60,7 +61,23 @@ class Lines:
 
     def add(self, fields: dict[str, object], now: float) -> None:
         """Take a line of *fields*, at *now* in seconds since the epoch."""
-        self._lines.append(self._line(fields, now))
+        said = [
+            f', "{name}": {_quoted(value) if isinstance(value, str) else value}'
+            for name, value in fields.items()
+        ]
+        self.add_said("".join(said), now)
+
+    def add_said(self, said: str, now: float) -> None:
+        """Take a line whose fields are JSON already, each behind a comma."""
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            moment = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._prefix = f'{{"time": "{moment}.'
+        self._lines.append(
+            f'{self._prefix}{int((now - second) * 1e6):06}+00:00", "level": "info", '
+            f'"logger": "aiohttp.access", "message": "request"{said}}}\n'
+        )
         if len(self._lines) >= MOST_GATHERED:
             self.flush()
         elif self._due is None:
@@ -86,24 +103,6 @@ class Lines:
         with suppress(OSError, ValueError):
             if lines:
                 self._write("".join(lines))
-
-    def _line(self, fields: dict[str, object], now: float) -> str:
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            moment = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._prefix = f'{{"time": "{moment}'
-        micro = int((now - second) * 1e6)
-        said = "".join(
-            [
-                f', "{name}": {_quoted(value) if isinstance(value, str) else value}'
-                for name, value in fields.items()
-            ]
-        )
-        return (
-            f'{self._prefix}.{micro:06}+00:00", "level": "info", '
-            f'"logger": "aiohttp.access", "message": "request"{said}}}\n'
-        )
 
 
 class _Output:
@@ -133,13 +132,63 @@ def is_on() -> bool:
 
 def log_answer(fields: dict[str, object]) -> None:
     """Log a request; values are numbers or texts, "path" is the browser's."""
-    path = fields["path"]
-    if isinstance(path, str) and (len(path) > LONGEST_PATH or _SUSPICIOUS.search(path)):
-        fields["path"] = masked(path)[:LONGEST_PATH]
+    fields["path"] = _sayable(str(fields["path"]))
     if _Output.lines is not None:
         _Output.lines.add(fields, time.time())
     else:
         access_logger.info("request", extra={"fields": fields})
+
+
+def log_proxied(
+    method: str,
+    path: str,
+    status: int,
+    *,
+    size: int,
+    seconds: float,
+    request_id: str,
+    session: str,
+    tenant: int,
+    code: str | None = None,
+) -> None:
+    """Log a request that was passed on, where it is to be; a *code* always is.
+
+    *path* is the browser's, the rest is ours.
+    """
+    lines = _Output.lines
+    if lines is None or code is not None or _Output.refusals_only:
+        fields: dict[str, object] = {
+            "method": method,
+            "path": path,
+            "status": status,
+            "bytes": size,
+            "seconds": round(seconds, 4),
+            "request_id": request_id,
+            "session": session,
+            "tenant": tenant,
+        }
+        if code is not None:
+            log_answer({**fields, "code": code})
+        elif is_on():
+            log_answer(fields)
+        return
+    lines.add_said(
+        f', "method": "{method}", "path": {_path_said(path)}, "status": {status}, '
+        f'"bytes": {size}, "seconds": {seconds:.4f}, "request_id": "{request_id}", '
+        f'"session": "{session}", "tenant": {tenant}',
+        time.time(),
+    )
+
+
+def _sayable(path: str) -> str:
+    if len(path) > LONGEST_PATH or _SUSPICIOUS.search(path):
+        return masked(path)[:LONGEST_PATH]
+    return path
+
+
+@lru_cache(maxsize=1024)
+def _path_said(path: str) -> str:
+    return _quoted(_sayable(path))
 
 
 class AccessLogger(AbstractAccessLogger):

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from bff.wire import QuietHandler
     from graph_proxy.incoming import Block, Incoming
 
+
+class Memo(Protocol):
+    """What the direct way wants to remember of a connection's last request."""
+
+    block: Block
+
+
 # Silent connections and half heads would use up our descriptors.
 HEAD_SECONDS = 30.0
 # As aiohttp: longer than the proxies in front keep theirs.
@@ -54,6 +61,9 @@ class Express(Protocol):
     def take(self, front: Front, asked: Incoming) -> Exchange | None:
         """Return who will answer; None leaves the request, untouched, to aiohttp."""
 
+    def again(self, front: Front, data: bytes) -> Exchange | None:
+        """Return who will answer a request much like the last; None: look closer."""
+
 
 # Set by an application whose plain requests may go the direct way.
 EXPRESS: web.AppKey[Express] = web.AppKey("express")
@@ -69,13 +79,13 @@ class Front(asyncio.Protocol):
         "_gathering",
         "_given_away",
         "_handler",
-        "_known",
         "_last",
         "_loop",
         "_make_handler",
         "_missing",
         "_over",
         "_paused",
+        "_quiet",
         "_timer",
         "_waiting",
         "express",
@@ -93,8 +103,7 @@ class Front(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.express = express
         self.peer = ""
-        # What the direct way wants to remember of this connection's last request.
-        self.memo: object = None
+        self.memo: Memo | None = None
         self._make_handler = make_handler
         self._over = on_over
         self._loop = asyncio.get_running_loop()
@@ -104,7 +113,8 @@ class Front(asyncio.Protocol):
         self._gathering = Gathering()
         self._early = b""
         self._asked = False
-        self._known: Block | None = None
+        # A memo is there, no byte waits anywhere, and nobody is at work.
+        self._quiet = False
         self._waiting = False
         self._missing = 0  # of a body that aiohttp reads, in bytes
         self._paused = False
@@ -142,6 +152,13 @@ class Front(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Decide which way what has come shall go."""
+        if self._quiet and self.express is not None:
+            self._quiet = False
+            exchange = self.express.again(self, data)
+            if exchange is not None:
+                self._exchange = exchange
+                exchange.start()
+                return
         if self._exchange is not None or self._early:
             self._keep_early(data)
             return
@@ -168,7 +185,7 @@ class Front(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Let whoever sends now wait for the browser."""
-        self._paused = True
+        self._paused, self._quiet = True, False
         if self._exchange is not None:
             self._exchange.pause()
         if self._handler is not None:
@@ -215,10 +232,13 @@ class Front(asyncio.Protocol):
         self._last = self._loop.time()
         if self._early:
             self._loop.call_soon(self._go_on)
+        else:
+            self._quiet = self.memo is not None and not self._paused
 
     def forget(self) -> None:
         """Forget the last request: its answer may take hours."""
-        self.memo = self._known = None
+        self.memo = None
+        self._quiet = False
 
     def break_off(self, *, at_once: bool = False) -> None:
         """Break the connection, *at_once* or behind what has been sent of an answer."""
@@ -250,7 +270,8 @@ class Front(asyncio.Protocol):
             self.data_received(early)
 
     def _gather(self, data: bytes) -> None:
-        found = self._gathering.feed(data, self._known)
+        memo = self.memo
+        found = self._gathering.feed(data, None if memo is None else memo.block)
         if found is None:
             self._wait()
             return
@@ -263,7 +284,7 @@ class Front(asyncio.Protocol):
         elif self.express is not None:
             exchange = self.express.take(self, asked)
             if exchange is not None:
-                self._known, self._exchange = asked.block, exchange
+                self._exchange = exchange
                 exchange.start()
                 return
         self._to_aiohttp(data)

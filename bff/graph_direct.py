@@ -4,25 +4,34 @@ Only where every question of `bff.access` and `bff.graph` can be answered at onc
 the answer is yes: a known host, our own origin, a live session whose tokens are fresh,
 a tenant, room within the limits, an allowed path. Whatever else, `take` leaves the
 request to them: they renew, refuse and explain.
+
+A browser sends the same header fields with request after request. What was decided
+about them is a `Passage`, and holds for its connection as long as the bytes are the
+same; what a request line asks for is an `Errand`, the same for everybody. `again` needs
+no more than these two, and whether the session still lives.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from bff.access import CONFIG
 from bff.client_address import TRUSTED, client_address
 from bff.config_rules import hosts
 from bff.graph import LIVE
-from bff.graph_passing import Line, Passage, Passing, Shared
+from bff.graph_heads import Heads
+from bff.graph_passage import Errand, Lane, Passage, Who
+from bff.graph_passing import Passing, Shared
 from bff.hardening import Hardener
 from bff.origin import Gate, passes
 from bff.sessions.browser import CLOCK, COOKIES
 from bff.sessions.revocation import ENDED
-from bff.telemetry import METRICS, mark_of, new_request_id
-from graph_proxy.direct import METHODS, Direct
-from graph_proxy.errors import ProxyError
+from bff.telemetry import METRICS, mark_of
+from graph_proxy import incoming
+from graph_proxy.direct import METHODS
+from graph_proxy.errors import PathRefused, ProxyError
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,6 +45,9 @@ if TYPE_CHECKING:
     from graph_proxy.incoming import Incoming
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
+# What is decided on request lines is kept for so many, of no more bytes each.
+_MOST_ERRANDS = 2048
+_LONG_LINE = 256
 
 
 class GraphExpress:
@@ -49,8 +61,10 @@ class GraphExpress:
     ) -> None:
         config = app[CONFIG]
         home = config.canonical_origin
+        hardener = Hardener(config)
+        self._live, self._ended = app[LIVE], app[ENDED]
         self._shared = Shared(
-            loop, app[LIVE], app[ENDED], app[METRICS], Hardener(config)
+            loop, self._live, self._ended, app[METRICS], hardener, Heads(hardener)
         )
         self._clock, self._cookies, self._trusted = (
             app[CLOCK],
@@ -62,8 +76,10 @@ class GraphExpress:
         self._required_header = config.csrf.require_header
         self._max_head = config.server.max_header
         self._scheme, _, self._host = home.partition("://")
-        self._lines = [
-            Line(
+        # Of what is refused nothing is kept.
+        self._errand = lru_cache(maxsize=_MOST_ERRANDS)(self._decide)
+        self._lanes = [
+            Lane(
                 prefix=f"{target.prefix}/",
                 proxy=proxy,
                 target=target,
@@ -75,44 +91,79 @@ class GraphExpress:
             for proxy, target in proxies.values()
         ]
         # As aiohttp's router: of two prefixes that fit, the longer one counts.
-        self._lines.sort(key=lambda line: len(line.prefix), reverse=True)
+        self._lanes.sort(key=lambda lane: len(lane.prefix), reverse=True)
 
-    def take(self, front: Front, asked: Incoming) -> Passing | None:
-        """Return who answers; None leaves the request to aiohttp."""
-        line = self._line(asked)
-        # Of a longer head aiohttp says which line is too long.
-        if line is None or len(asked.raw) - len(asked.body) > self._max_head:
+    def again(self, front: Front, data: bytes) -> Passing | None:
+        """Return who answers a request whose fields are the last one's; else None.
+
+        *data* must be a request line that is known, those very fields and as much of a
+        body as they say, and nothing more.
+        """
+        passage = front.memo
+        if not isinstance(passage, Passage):
             return None
-        passage = cast("Passage | None", front.memo)
+        block = passage.block
+        head = len(data) - block.length
+        begin = head - len(block.raw)
         if (
-            passage is None
-            or passage.block is not asked.block
-            or passage.line is not line
+            not 0 < begin <= _LONG_LINE
+            or head > self._max_head
+            or not data.startswith(block.raw, begin)
         ):
-            passage = front.memo = self._passage(front, asked, line)
+            return None
+        try:
+            errand = self._errand(data[:begin])
+        except ProxyError:
+            return None
         if (
-            passage is None
-            or not (asked.method in passage.methods or self._passes(asked, passage))
+            errand.lane is not passage.lane
+            or errand.method not in passage.methods
             or not self._is_live(passage)
         ):
             return None
-        identity = new_request_id()
-        passing = Passing(self._shared, line, front, asked, passage, identity=identity)
-        own = f"X-Request-ID: {identity}\r\n".encode()
+        return Passing(self._shared, front, errand, passage, data)
+
+    def take(self, front: Front, asked: Incoming) -> Passing | None:
+        """Return who answers; None leaves the request to aiohttp."""
+        # Of a longer head aiohttp says which line is too long.
+        if len(asked.raw) - len(asked.body) > self._max_head:
+            return None
+        line = asked.raw[: asked.raw.index(b"\n") + 1]
+        passage = front.memo
         try:
-            passing.direct = Direct(
-                line.proxy, asked, own, passing, crossing=passage.lines
-            )
+            find = self._errand if len(line) <= _LONG_LINE else self._decide
+            errand = find(line)
+            if (
+                not isinstance(passage, Passage)
+                or passage.block is not asked.block
+                or passage.lane is not errand.lane
+            ):
+                passage = front.memo = self._passage(front, asked, errand.lane)
         except ProxyError:
             return None
-        return passing
+        if (
+            passage is None
+            or not (errand.method in passage.methods or self._passes(asked, passage))
+            or not self._is_live(passage)
+        ):
+            return None
+        return Passing(self._shared, front, errand, passage, asked.raw)
 
-    def _line(self, asked: Incoming) -> Line | None:
-        if asked.method in METHODS:
-            for line in self._lines:
-                if asked.target.startswith(line.prefix):
-                    return line if line.is_direct else None
-        return None
+    def _decide(self, line: bytes) -> Errand:
+        """Return what a request line asks for.
+
+        Raises:
+            ProxyError: Not that, or not this way.
+        """
+        method, target = incoming.request_line(line)
+        if method in METHODS:
+            for lane in self._lanes:
+                if target.startswith(lane.prefix):
+                    if not lane.is_direct:
+                        break
+                    decided = lane.proxy.target(method, target).encode()
+                    return Errand(lane, method, target.partition("?")[0], decided)
+        raise PathRefused("the path is none that goes the direct way")
 
     def _passes(self, asked: Incoming, passage: Passage) -> bool:
         allowed = passes(
@@ -129,13 +180,17 @@ class GraphExpress:
     def _is_live(self, passage: Passage) -> bool:
         return (
             self._clock() < passage.until
-            and self._shared.ended.surely_lives(passage.ticket.sid)
-            and not self._shared.live.draining
-            and self._shared.live.has_room(passage.ticket, passage.line.target)
+            and self._ended.surely_lives(passage.who.sid)
+            and not self._live.draining
+            and self._live.has_room(passage.ticket, passage.lane.target)
         )
 
-    def _passage(self, front: Front, asked: Incoming, line: Line) -> Passage | None:
-        """Decide on the host and open the cookie."""
+    def _passage(self, front: Front, asked: Incoming, lane: Lane) -> Passage | None:
+        """Decide on the host and open the cookie.
+
+        Raises:
+            BodyTooLarge: The fields announce more than may be sent.
+        """
         host, cookie = asked.get("host"), asked.fields.get("cookie")
         if host is None or host.lower() not in self._hosts or not cookie:
             return None
@@ -153,19 +208,18 @@ class GraphExpress:
             "X-Forwarded-Host": self._host,
             "X-Forwarded-For": address,
         }
-        if key := line.target.gateway_key.get_secret_value():
+        if key := lane.target.gateway_key.get_secret_value():
             own["X-Gateway-Key"] = key
         text = "".join(f"{name}: {value}\r\n" for name, value in own.items())
         if any(map(_UNSAFE.search, own.values())) or not text.isascii():
             return None
-        lines = line.proxy.heads.fields(asked.fields) + text.encode()
         return Passage(
             block=asked.block,
-            line=line,
+            lane=lane,
             ticket=ticket,
+            who=Who(ticket.sid, ticket.tenant_id, mark_of(ticket.sid)),
             until=min(ticket.refresh_from, ticket.session_exp),
-            lines=lines,
-            mark=mark_of(ticket.sid),
+            lines=lane.proxy.heads.fields(asked.block) + text.encode(),
             methods=set(),
         )
 

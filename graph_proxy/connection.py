@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 from graph_proxy.answers import AnswerParser, MalformedAnswer
 from graph_proxy.errors import UpstreamBroken
-from graph_proxy.splice import Splice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from graph_proxy.answers import Head
-    from graph_proxy.splice import Receiver
+    from graph_proxy.splice import Reader
 
 # What one slow reader may keep in memory before the upstream is made to wait.
 HIGH_WATER = 64 * 1024
@@ -35,7 +34,7 @@ _KEEP_ALIVE = [
 class Connection(asyncio.Protocol):
     """A transport and the state of the exchange that uses it.
 
-    Either one task at a time waits for `changed` and takes, or a `Splice` hands over
+    Either one task at a time waits for `changed` and takes, or a `Reader` is handed
     what comes; writers wait for `drain`.
     """
 
@@ -48,9 +47,9 @@ class Connection(asyncio.Protocol):
         self.on_idle_end: Callable[[Connection], None] | None = None
         self.on_drained: Callable[[], None] | None = None
         self.idle_until = 0.0
-        self.splice: Splice | None = None
-        self._spliced: Splice | None = None
-        self._poll: select.poll | None = None
+        self.splice: Reader | None = None
+        self._spliced: Reader | None = None
+        self._ask: Callable[[int], list[tuple[int, int]]] | None = None
         self._answer = AnswerParser()
         self._busy = False
         self._lost = False
@@ -69,11 +68,10 @@ class Connection(asyncio.Protocol):
         self._busy = True
         self._answer.begin(method, upgrade=upgrade)
 
-    def hand_over(self, method: str, receiver: Receiver) -> None:
-        """Make ready for one request whose answer goes to *receiver* as it comes."""
-        self.heard = False
+    def hand_over(self, reader: Reader) -> None:
+        """Have an answer read by *reader*, from its beginning or from here on."""
         self._busy = True
-        self.splice = self._spliced = Splice(self, method, receiver)
+        self.splice = self._spliced = reader
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the transport; silently nothing once it is gone."""
@@ -136,8 +134,7 @@ class Connection(asyncio.Protocol):
 
     def rest(self) -> bool:
         """End the exchange; say whether the connection can serve another."""
-        splice = self._spliced
-        transport = self.transport
+        splice, transport = self._spliced, self.transport
         if splice is not None:
             # An early answer may leave half a request unsent.
             sent = transport is not None and not transport.get_write_buffer_size()
@@ -149,7 +146,12 @@ class Connection(asyncio.Protocol):
         self._busy = False
         if self._reading_paused:
             self.resume_reading()
-        return whole and not self._writing_paused and not self.closed
+        return (
+            whole
+            and not self._writing_paused
+            and transport is not None
+            and not transport.is_closing()
+        )
 
     @property
     def closed(self) -> bool:
@@ -162,11 +164,12 @@ class Connection(asyncio.Protocol):
             return True
         # Asks the kernel: an end that arrived since the event loop last looked would
         # otherwise be met by a request that cannot be sent twice.
-        if self._poll is None:
-            self._poll = select.poll()
+        if self._ask is None:
+            poll = select.poll()
             number = self.transport.get_extra_info("socket").fileno()
-            self._poll.register(number, select.POLLIN)
-        return bool(self._poll.poll(0))
+            poll.register(number, select.POLLIN)
+            self._ask = poll.poll
+        return bool(self._ask(0))
 
     def close(self) -> None:
         """Close after what was written has been sent."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from graph_proxy.errors import BodyTooLarge, UpstreamBroken, UpstreamUnavailable
-from graph_proxy.headers import crosses
+from graph_proxy.errors import UpstreamBroken, UpstreamUnavailable
+from graph_proxy.splice import Splice
 
 if TYPE_CHECKING:
     from graph_proxy.answers import Head
     from graph_proxy.connection import Connection
-    from graph_proxy.incoming import Incoming
+    from graph_proxy.framing import Body
     from graph_proxy.proxy import Proxy
     from graph_proxy.upstream import Upstream
 
@@ -27,63 +27,16 @@ SAFE = frozenset({"GET"})
 METHODS = SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 
 
-class Browser(Protocol):
-    """The side that asked; called from the event loop, never to block."""
-
-    def on_head(self, head: Head, upstream: Upstream, body: bytes) -> None:
-        """Send the answer's head and what of its body came with it."""
-
-    def on_body(self, data: bytes) -> None:
-        """Send further bytes of the body, framed already."""
-
-    def on_over(self, error: UpstreamBroken | None) -> None:
-        """Note the end of the answer; with an error, break the connection."""
-
-    def on_unavailable(self) -> None:
-        """Note that no byte has reached an upstream: another way may be tried."""
-
-
-class HeadWriter:
-    """Write the heads of requests that `Proxy` forwards."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        self._extra = proxy.extra
-        self._known: dict[str, bytes] = {}
-
-    def fields(self, fields: dict[str, bytes]) -> bytes:
-        """Return the field lines of a browser's that may reach an upstream."""
-        parts: list[bytes] = []
-        known = self._known
-        for key, value in fields.items():
-            line = known.get(key)
-            if line is None:
-                line = self._learn(key)
-            if line:
-                parts += (line, value, b"\r\n")
-        return b"".join(parts)
-
-    def _learn(self, key: str) -> bytes:
-        line = b""
-        if crosses(key, self._extra):
-            line = f"{key}: ".encode("latin-1")
-        if len(self._known) < 1000:  # noqa: PLR2004 - strangers invent names
-            self._known[key] = line
-        return line
-
-
 class Direct:
     """One exchange; `start` it, `cut` it, or let it end.
 
-    `own` are whole field lines of the gateway's. `crossing` are the browser's that may
-    reach an upstream, where they have been chosen before.
-
-    Raises:
-        BadPath, PathRefused, MethodRefused, BodyTooLarge: As `Proxy.forward` does.
+    `target` is what `Proxy.target` returned for `method`, `lines` are whole field
+    lines. What becomes of the answer, a subclass says; the event loop calls it, never
+    to block.
     """
 
     __slots__ = (
-        "_asked",
-        "_browser",
+        "_body",
         "_connection",
         "_dialling",
         "_lines",
@@ -91,32 +44,43 @@ class Direct:
         "_proxy",
         "_target",
         "_upstream",
-        "on_body",
+        "method",
+        "reusable",
     )
 
     def __init__(
-        self,
-        proxy: Proxy,
-        asked: Incoming,
-        own: bytes,
-        browser: Browser,
-        *,
-        crossing: bytes | None = None,
+        self, proxy: Proxy, method: str, target: bytes, lines: bytes, body: bytes
     ) -> None:
-        self._target = proxy.target(asked.method, asked.target)
-        if len(asked.body) > proxy.max_body:
-            raise BodyTooLarge(proxy.max_body)
+        self.method = method
         self._proxy = proxy
-        self._asked: Incoming | None = asked
-        if crossing is None:
-            crossing = proxy.heads.fields(asked.fields)
-        self._lines = crossing + own
-        self._browser = browser
+        self._target = target
+        self._lines = lines
+        self._body = body
         self._upstream: Upstream | None = None
         self._connection: Connection | None = None
         self._dialling: asyncio.Task[None] | None = None
-        self.on_body = browser.on_body
         self._over = False
+        self.reusable = False  # the connection, by another exchange
+
+    # What a subclass says.
+
+    def send_head(self, head: Head, upstream: Upstream, body: bytes) -> None:
+        """Send the answer's head and what of its body came with it."""
+        raise NotImplementedError
+
+    def on_body(self, data: bytes) -> None:
+        """Send further bytes of the body, framed already."""
+        raise NotImplementedError
+
+    def on_over(self, error: UpstreamBroken | None) -> None:
+        """Note the end of the answer; with an error, break the connection."""
+        raise NotImplementedError
+
+    def on_unavailable(self) -> None:
+        """Note that no byte has reached an upstream: another way may be tried."""
+        raise NotImplementedError
+
+    # What the browser's side calls.
 
     def start(self) -> None:
         """Send the request, on a connection that waits or on a new one."""
@@ -131,7 +95,7 @@ class Direct:
         """Break off now: the browser has left, or must go; idempotent."""
         if not self._over:
             self._finish()
-            self._browser.on_over(UpstreamBroken("the answer was cut"))
+            self.on_over(UpstreamBroken("the answer was cut"))
 
     def pause(self) -> None:
         """Let the upstream wait for the browser."""
@@ -146,49 +110,83 @@ class Direct:
     def expire(self) -> None:
         """Break off: the upstream has not begun to answer in time."""
         self._finish()
-        error = UpstreamBroken("the upstream stayed silent for too long")
-        self._browser.on_over(error)
+        self.on_over(UpstreamBroken("the upstream stayed silent for too long"))
 
-    # What the splice calls; `on_body` is the browser's own.
+    # What the upstream's connection calls, until there is a splice.
+
+    def feed(self, data: bytes) -> None:
+        """Take the first bytes of the answer."""
+        self.splice().feed(data)
+
+    def lost(self, error: Exception | None) -> None:
+        """Note that the connection ended before any answer."""
+        self.splice().lost(error)
+
+    def splice(self, body: Body | None = None) -> Splice:
+        """Have what is still to come read by a splice; with a *body*, no head."""
+        connection = self._connection
+        if connection is None:
+            raise RuntimeError("there is no connection to read from")
+        splice = Splice(connection, self.method, self, body)
+        connection.hand_over(splice)
+        return splice
+
+    # What a splice calls, beside `on_body`.
 
     def on_head(self, head: Head, body: bytes) -> None:
         """Tell the browser."""
-        self._proxy.heads_due.discard(self)
-        self._asked, self._lines = None, b""
-        upstream = self._upstream
-        if upstream is not None:
-            self._browser.on_head(head, upstream, body)
+        self.answered()
+        if self._upstream is not None:
+            self.send_head(head, self._upstream, body)
 
     def on_end(self) -> None:
         """Give the connection back."""
         self._finish()
-        self._browser.on_over(None)
+        self.on_over(None)
 
     def on_broken(self, error: UpstreamBroken) -> None:
         """Ask once more where that is harmless; else break off."""
-        connection, asked = self._connection, self._asked
+        connection = self._connection
         stale = connection is not None and connection.reused and not connection.heard
-        if stale and asked is not None and asked.method in SAFE:
+        if stale and self.method in SAFE:
             upstream = self._upstream
             self._release()
             self._dial(upstream)
             return
         self._finish()
-        self._browser.on_over(error)
+        self.on_over(error)
+
+    def answered(self) -> None:
+        """Wait no longer for a head, and hold nothing of the request.
+
+        Only then is there no target.
+        """
+        self._proxy.heads_due.discard(self)
+        self._target = self._lines = self._body = b""
+
+    def end_whole(self) -> None:
+        """End an exchange whose answer came as one piece."""
+        connection = self._connection
+        if connection is not None:
+            self.reusable = True
+            connection.splice = None
+        self._finish()
+        self.on_over(None)
 
     def _send(self, upstream: Upstream, connection: Connection) -> None:
-        asked = self._asked
-        if asked is None:
-            return
         self._upstream, self._connection = upstream, connection
-        head = (
-            f"{asked.method} {upstream.base}{self._target} HTTP/1.1\r\n"
-            f"Host: {upstream.authority}\r\n"
+        connection.hand_over(self)
+        connection.write(
+            b"%b %b%b%b%b\r\n%b"
+            % (
+                self.method.encode(),
+                upstream.base_bytes,
+                self._target,
+                upstream.line_end,
+                self._lines,
+                self._body,
+            )
         )
-        if asked.body or "content-length" in asked.fields:
-            head += f"Content-Length: {len(asked.body)}\r\n"
-        connection.hand_over(asked.method, self)
-        connection.write(b"%b%b\r\n%b" % (head.encode(), self._lines, asked.body))
         self._proxy.heads_due.add(self, connection.loop)
 
     def _dial(self, first: Upstream | None) -> None:
@@ -206,7 +204,7 @@ class Direct:
             # A try that was sent before had no answer; nothing has come of it.
             self._dialling = None
             self._finish()
-            self._browser.on_unavailable()
+            self.on_unavailable()
             return
         self._dialling = None
         self._send(upstream, connection)
@@ -224,7 +222,8 @@ class Direct:
             return
         self._over = True
         self._proxy.outstanding -= 1
-        self._proxy.heads_due.discard(self)
+        if self._target:
+            self._proxy.heads_due.discard(self)
         if self._dialling is not None:
             self._dialling.cancel()
         self._release()

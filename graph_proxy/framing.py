@@ -44,6 +44,8 @@ class Chunked:
         Raises:
             MalformedBody: Two readers could disagree about where a chunk ends.
         """
+        if self._state == _SIZE_LINE and not self._line and _is_whole(data):
+            return data
         at, size = 0, len(data)
         passed = size
         if self._state == _TRAILER:
@@ -89,6 +91,21 @@ class Chunked:
             if self._trailers > _MOST_TRAILERS or not _TRAILER_FIELD.fullmatch(line):
                 raise MalformedBody("the trailer section is malformed")
         return False
+
+
+def _is_whole(data: bytes) -> bool:
+    """Say whether *data* is just one chunk, and not the last: nearly every event is."""
+    match = _SIZE.match(data)
+    if match is None:
+        return False
+    length = int(match[1], 16)
+    end = match.end() + length
+    return (
+        length > 0
+        and end + 2 == len(data)
+        and data.endswith(b"\r\n")
+        and match.end() <= _LONGEST_LINE
+    )
 
 
 class Counted:

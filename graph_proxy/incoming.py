@@ -12,6 +12,8 @@ from functools import lru_cache
 
 import httptools
 
+from graph_proxy.errors import BadPath
+
 _HEAD_END = b"\r\n\r\n"
 # A field that changes who reads the next byte, or what it means.
 _UNUSUAL = frozenset({"expect", "te", "trailer", "transfer-encoding", "upgrade"})
@@ -20,9 +22,7 @@ _PLAIN_CONNECTION = frozenset({b"", b"keep-alive", b"Keep-Alive"})
 _MOST_FIELDS = 100
 _LONG_NAME = 64
 _MOST_DIGITS = 18
-_FIRST_LINE = re.compile(rb"[A-Z]{3,7} /[\x21-\x7e]* HTTP/1\.1\r\n")
-
-
+_FIRST_LINE = re.compile(rb"([A-Z]{3,7}) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
 # The same, with the methods that are read again and again on one connection.
 _SAME = re.compile(rb"(GET|POST|PUT|PATCH|DELETE) (/[\x21-\x7e]*) HTTP/1\.1\r\n")
 
@@ -105,6 +105,18 @@ def may_become_plain(data: bytes) -> bool:
     if b"\n" in data:
         return _FIRST_LINE.match(data) is not None
     return data[:1].isalpha()
+
+
+def request_line(line: bytes) -> tuple[str, str]:
+    """Return method and target of a whole request line.
+
+    Raises:
+        BadPath: It is none of a plain request.
+    """
+    match = _FIRST_LINE.fullmatch(line)
+    if match is None:
+        raise BadPath("the request line is none of a plain request")
+    return match[1].decode("ascii"), match[2].decode("ascii")
 
 
 def read(data: bytes, known: Block | None = None) -> Incoming | None:

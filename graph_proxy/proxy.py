@@ -10,12 +10,11 @@ from aiohttp import hdrs
 from graph_proxy import headers as crossing
 from graph_proxy import paths
 from graph_proxy.deadlines import Deadlines
-from graph_proxy.direct import HeadWriter
 from graph_proxy.errors import BadPath, UpstreamBroken
 from graph_proxy.exchange import Body, Exchange
 from graph_proxy.langgraph import LANGGRAPH
 from graph_proxy.relay import Forwarded
-from graph_proxy.requests import request_head
+from graph_proxy.requests import HeadWriter, request_head
 from graph_proxy.upstream import Pool, Upstream
 from graph_proxy.websocket import Tunnel, asks_for_websocket
 
@@ -81,7 +80,7 @@ class Proxy:
         self.max_body = max_body
         self.heartbeat = heartbeat
         self.extra = crossing.forwardable(forward_headers)
-        self.heads = HeadWriter(self)
+        self.heads = HeadWriter(self.extra, max_body)
         self.heads_due = Deadlines(head_timeout)
         # Of what was refused nothing is kept.
         self._decided = functools.lru_cache(maxsize=2048)(self._decide)

@@ -28,6 +28,18 @@ _HEAD_END = b"\r\n\r\n"
 _MOST_INTERIM = 100
 
 
+class Reader(Protocol):
+    """Whoever takes an answer as it comes; ends it by taking itself off `splice`."""
+
+    reusable: bool  # the connection, for another answer
+
+    def feed(self, data: bytes) -> None:
+        """Take what the upstream sent."""
+
+    def lost(self, error: Exception | None) -> None:
+        """Note that the connection is gone."""
+
+
 class Receiver(Protocol):
     """Whoever the answer is for; called from the event loop, never to block."""
 
@@ -47,7 +59,8 @@ class Receiver(Protocol):
 class Splice:
     """Read one answer from a connection and hand it to a receiver.
 
-    Of the body only the end is looked for.
+    Of the body only the end is looked for. With a *body* its head has been read, and
+    leaves the connection open.
     """
 
     __slots__ = (
@@ -60,14 +73,20 @@ class Splice:
         "reusable",
     )
 
-    def __init__(self, connection: Connection, method: str, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        method: str,
+        receiver: Receiver,
+        body: Body | None = None,
+    ) -> None:
         self._connection = connection
         self._receiver = receiver
         self._method = method
         self._interim = 0
         self._head = b""
-        self._body: Body | None = None
-        self.reusable = False
+        self._body = body
+        self.reusable = body is not None
 
     @property
     def answered(self) -> bool:

@@ -11,6 +11,7 @@ from yarl import URL
 
 from graph_proxy.connection import Connection
 from graph_proxy.errors import UpstreamUnavailable
+from graph_proxy.tls import SecureConnection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ class Upstream:
         self.outstanding = 0
         self.ejected_until = 0.0
         self.base = ""
+        self.base_bytes = b""
         self.idle: list[Connection] = []
         self._sweeping: asyncio.TimerHandle | None = None
         self._ssl: tls.SSLContext | None = None
@@ -46,6 +48,7 @@ class Upstream:
             self.authority = "localhost"
             if not self._socket_path.startswith("/"):
                 raise ValueError(f"{address!r}: a unix socket needs an absolute path")
+            self.line_end = _line_end(self.authority)
             return
         url = URL(address)
         if url.scheme not in {"http", "https"} or not url.host:
@@ -54,6 +57,8 @@ class Upstream:
             raise ValueError("an upstream's address has no user, query or fragment")
         self.authority = url.raw_authority
         self.base = url.raw_path.rstrip("/")
+        self.base_bytes = self.base.encode()
+        self.line_end = _line_end(self.authority)
         self._host, self._port = url.host, url.port or 0
         if url.scheme == "https":
             self._ssl = ssl or tls.create_default_context()
@@ -75,8 +80,9 @@ class Upstream:
                     Connection, self._socket_path
                 )
             else:
+                made = SecureConnection if self._ssl else Connection
                 _, connection = await loop.create_connection(
-                    Connection, self._host, self._port, ssl=self._ssl
+                    made, self._host, self._port, ssl=self._ssl
                 )
         return connection
 
@@ -85,14 +91,15 @@ class Upstream:
         while self.idle:
             connection = self.idle.pop()
             if not connection.is_stale():
-                connection.reused = True
+                connection.reused, connection.heard = True, False
                 return connection
             connection.abort()
         return None
 
     def keep(self, connection: Connection, seconds: float) -> None:
         """Hold a connection for the next request, for so many seconds at most."""
-        connection.on_idle_end = self._forget
+        if connection.on_idle_end is None:
+            connection.on_idle_end = self._forget
         connection.idle_until = connection.loop.time() + seconds
         self.idle.append(connection)
         if self._sweeping is None:
@@ -139,6 +146,7 @@ class Pool:
         if not upstreams:
             raise ValueError("there must be at least one upstream")
         self._upstreams = list(upstreams)
+        self._only = upstreams[0] if len(upstreams) == 1 else None
         self._connect_timeout = connect_timeout
         self._idle_timeout = idle_timeout
         self._turn = 0
@@ -146,8 +154,8 @@ class Pool:
 
     def take_idle(self) -> tuple[Upstream, Connection | None]:
         """Return the upstream of choice, and a connection that waits there, if any."""
-        upstream = self._by_preference()[0]
-        connection = upstream.take_idle()
+        upstream = self._only or self._by_preference()[0]
+        connection = upstream.take_idle() if upstream.idle else None
         if connection is not None:
             upstream.outstanding += 1
         return upstream, connection
@@ -165,6 +173,9 @@ class Pool:
         trouble: OSError | None = None
         for upstream in self._by_preference(first):
             upstream.outstanding += 1
+            if upstream.ejected_until:
+                # One finds out for all whether it is back; that may take seconds.
+                upstream.ejected_until = _from_now(EJECTION)
             try:
                 connection = None if fresh else upstream.take_idle()
                 if connection is None:
@@ -172,8 +183,7 @@ class Pool:
             except OSError as error:
                 upstream.outstanding -= 1
                 trouble = error
-                now = asyncio.get_running_loop().time()
-                upstream.ejected_until = now + EJECTION
+                upstream.ejected_until = _from_now(EJECTION)
                 _log.warning("cannot reach %s: %r", upstream.address, error)
             except BaseException:
                 upstream.outstanding -= 1
@@ -209,3 +219,12 @@ class Pool:
         ring = self._upstreams[turn:] + self._upstreams[:turn]
         ready = [upstream for upstream in ring if upstream.ejected_until <= now]
         return sorted(ready or ring, key=lambda upstream: upstream.outstanding)
+
+
+def _from_now(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+def _line_end(authority: str) -> bytes:
+    """Return what stands behind the target of every request, its Host included."""
+    return f" HTTP/1.1\r\nHost: {authority}\r\n".encode()

@@ -98,11 +98,20 @@ class Ways:
         self.seen: list[bool] = []
         self._express = app[EXPRESS]
         app[EXPRESS].take = self._take  # type: ignore[method-assign] # only to watch
-        self._real = type(self._express).take
+        app[EXPRESS].again = self._again  # type: ignore[method-assign] # the same
+        # Those whose fields were the last request's, byte for byte.
+        self.repeats = 0
 
     def _take(self, front: Front, asked: Incoming) -> Exchange | None:
-        exchange = self._real(self._express, front, asked)
+        exchange = type(self._express).take(self._express, front, asked)
         self.seen.append(exchange is not None)
+        return exchange
+
+    def _again(self, front: Front, data: bytes) -> Exchange | None:
+        exchange = type(self._express).again(self._express, front, data)
+        if exchange is not None:
+            self.seen.append(True)
+            self.repeats += 1
         return exchange
 
     def last(self) -> bool:

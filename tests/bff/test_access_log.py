@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bff import access_log
@@ -120,6 +120,61 @@ async def test_a_secret_in_a_path_is_masked(
     assert token not in said
     assert "hunter2" not in said
     assert said.count("[masked]") == 2
+
+
+PROXIED: dict[str, Any] = {
+    "size": 12,
+    "seconds": 0.01231,
+    "request_id": "ab" * 16,
+    "session": "abcdef012345",
+    "tenant": 1001,
+}
+
+
+@pytest.mark.usefixtures("restored")
+@given(path=st.text() | st.sampled_from(["/x?password=hunter2", "/p" * 600, '/"\\\n']))
+@example(path="/graph/threads/eyJhbGciOiJub25lIn0.eyJzdWIiOiJ0ZXN0In0.")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_request_passed_on_is_logged_like_any_other(path: str) -> None:
+    async def said() -> list[dict[str, Any]]:
+        written: list[str] = []
+        access_log._Output.lines = lines = Lines(written.append)
+        access_log.log_answer({**FIELDS, "path": path})
+        access_log.log_proxied("GET", path, 200, **PROXIED)
+        lines.flush()
+        return [json.loads(text) for text in "".join(written).splitlines()]
+
+    plain, proxied = asyncio.run(said())
+    del plain["time"], proxied["time"]
+    assert proxied == plain
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("told", "code", "lines"),
+    [
+        (Telemetry(), None, 1),
+        (Telemetry(), "answer_lost", 1),
+        (Telemetry(access_log=False), None, 0),
+        (Telemetry(access_log=False), "answer_lost", 1),
+        (Telemetry(log_level="WARNING"), None, 0),
+        (Telemetry(log_format="text"), None, 1),
+    ],
+)
+async def test_a_request_passed_on_is_logged_where_others_are(
+    told: Telemetry,
+    code: str | None,
+    lines: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    access_log.configure(told)
+    access_log.log_proxied("POST", "/graph/threads/t", 409, **PROXIED, code=code)
+    if access_log._Output.lines is not None:
+        access_log._Output.lines.flush()
+
+    said = capsys.readouterr().err
+    assert said.count("/graph/threads/t") == lines
+    assert ("answer_lost" in said) is (code is not None)
 
 
 @pytest.mark.usefixtures("restored")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -94,6 +95,12 @@ class Peer:
     def close(self) -> None:
         """Close in good order."""
         self.writer.close()
+
+    def hang_up(self) -> None:
+        """Send a bare FIN: under TLS, an end of which TLS says nothing."""
+        number = self.writer.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(number)) as own:
+            own.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Close by RST."""

@@ -35,17 +35,20 @@ SSE = (
 )
 
 
-class Heard:
-    """A browser that writes down what it is told."""
+class Heard(Direct):
+    """An exchange whose browser writes down what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: Proxy, asked: incoming.Incoming) -> None:
+        target = proxy.target(asked.method, asked.target).encode()
+        lines = proxy.heads.fields(asked.block) + OWN
+        super().__init__(proxy, asked.method, target, lines, asked.body)
         self.head: Head | None = None
         self.body = bytearray()
         self.over = 0
         self.error: UpstreamBroken | None = None
         self.unavailable = 0
 
-    def on_head(self, head: Head, upstream: Upstream, body: bytes) -> None:
+    def send_head(self, head: Head, upstream: Upstream, body: bytes) -> None:
         assert self.head is None
         assert upstream.outstanding
         self.head = head
@@ -87,15 +90,14 @@ async def proxy(*upstreams: str, **options: Any) -> AsyncGenerator[Proxy]:
     assert all(upstream.outstanding == 0 for upstream in made.pool._upstreams)
 
 
-def begin(here: Proxy, asked: incoming.Incoming | None = None) -> tuple[Heard, Direct]:
-    heard = Heard()
-    exchange = Direct(here, asked or plain(), OWN, heard)
-    exchange.start()
-    return heard, exchange
+def begin(here: Proxy, asked: incoming.Incoming | None = None) -> Heard:
+    heard = Heard(here, asked or plain())
+    heard.start()
+    return heard
 
 
 async def ask(here: Proxy, asked: incoming.Incoming | None = None) -> Heard:
-    heard, _ = begin(here, asked)
+    heard = begin(here, asked)
     await until(lambda: heard.done)
     assert heard.over + heard.unavailable == 1
     return heard
@@ -195,7 +197,7 @@ async def test_what_is_refused_is_refused_before_anything_is_counted(
 ) -> None:
     async with proxy("http://127.0.0.1:1", max_body=4) as here:
         with pytest.raises(error):
-            Direct(here, asked, OWN, Heard())
+            Heard(here, asked)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +378,7 @@ async def test_an_upstream_that_dies_inside_the_body_breaks_the_answer(
             peer.reset()
 
     async with fake_upstream(script) as upstream, proxy(upstream.url) as here:
-        heard, _ = begin(here)
+        heard = begin(here)
         await until(lambda: heard.body == passed)
         die.set()
         await until(lambda: heard.done)
@@ -414,7 +416,7 @@ async def test_silence_after_the_head_is_no_trouble() -> None:
         fake_upstream(script) as upstream,
         proxy(upstream.url, head_timeout=0.05) as here,
     ):
-        heard, _ = begin(here)
+        heard = begin(here)
         await until(lambda: heard.head)
         await asyncio.sleep(0.15)
         assert not heard.done
@@ -432,20 +434,20 @@ async def test_to_cut_hangs_up_whatever_the_stage_and_once(stage: str) -> None:
         await peer.gone()
 
     async with fake_upstream(script) as upstream, proxy(upstream.url) as here:
-        heard, exchange = begin(here)
+        heard = begin(here)
         if stage == "asked":
             await until(lambda: upstream.peers)
         if stage == "streaming":
             await until(lambda: heard.head)
-        exchange.cut()
-        exchange.cut()
+        heard.cut()
+        heard.cut()
         assert heard.over == 1
         assert heard.error is not None
         assert here.outstanding == 0
         for peer in upstream.peers:
             await asyncio.wait_for(peer.left.wait(), SOON)
-        exchange.pause()
-        exchange.resume()
+        heard.pause()
+        heard.resume()
 
 
 async def test_a_pause_makes_the_upstream_wait_and_a_reused_one_does_not() -> None:
@@ -464,9 +466,9 @@ async def test_a_pause_makes_the_upstream_wait_and_a_reused_one_does_not() -> No
         await peer.gone()
 
     async with fake_upstream(script) as upstream, proxy(upstream.url) as here:
-        heard, exchange = begin(here)
+        heard = begin(here)
         await until(lambda: heard.head)
-        exchange.pause()
+        heard.pause()
         before = -1
         while before != sent:
             before = sent
@@ -475,11 +477,11 @@ async def test_a_pause_makes_the_upstream_wait_and_a_reused_one_does_not() -> No
         held = len(heard.body)
         await asyncio.sleep(0.05)
         assert len(heard.body) == held
-        exchange.resume()
+        heard.resume()
         await until(lambda: heard.done, within=20)
         assert heard.error is None
         assert heard.body.count(b"x") == 400 * 65536
-        exchange.pause()  # too late to stop anybody
+        heard.pause()  # too late to stop anybody
         assert (await ask(here)).body == b"ok"
         assert len(upstream.peers) == 1
 
@@ -523,11 +525,11 @@ async def test_what_an_upstream_says_unasked_is_nobody_s_answer() -> None:
                 assert (await asked).body == b"one"
                 # It arrives before the loop looks: only asking the kernel tells.
                 peer.send(b"HTTP/1.1 408 Too Late\r\nContent-Length: 3\r\n\r\nbye")
-                heard, exchange = begin(here)
+                heard = begin(here)
                 fresh, _ = await loop.sock_accept(server)
                 with fresh:
                     await loop.sock_recv(fresh, 4096)
                     fresh.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo")
                     await until(lambda: heard.done)
                 assert heard.body == b"two"
-                exchange.cut()
+                heard.cut()

@@ -16,11 +16,12 @@ from graph_proxy.answers import (
     read_head,
 )
 from graph_proxy.connection import Connection
+from graph_proxy.splice import Splice
 
 if TYPE_CHECKING:
     from graph_proxy.answers import Head
     from graph_proxy.errors import UpstreamBroken
-    from graph_proxy.splice import Splice
+    from graph_proxy.splice import Reader
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -31,14 +32,14 @@ class Heard:
 
     def __init__(self, method: str = "GET") -> None:
         self.connection = Connection()
-        self.connection.hand_over(method, self)
+        self.connection.hand_over(Splice(self.connection, method, self))
         self.head: Head | None = None
         self.body = b""
         self.ended = 0
         self.broken: UpstreamBroken | None = None
 
     @property
-    def splice(self) -> Splice | None:
+    def splice(self) -> Reader | None:
         return self.connection.splice
 
     def on_head(self, head: Head, body: bytes) -> None:

@@ -1,19 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import socket
 import ssl
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from graph_proxy import Proxy
 from graph_proxy.upstream import Upstream
+from tests.fakes.certificates import contexts
 from tests.fakes.upstream import Peer, fake_upstream
 from tests.graph_proxy.world import SOON, gateway, until
 
@@ -32,47 +28,6 @@ async def _waiting(peer: Peer) -> None:
     await peer.gone()
 
 
-def _certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """Make a certificate that signs itself for a DNS name or an address."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    try:
-        alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        alternative = x509.DNSName(name)
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = folder / f"{name}.crt", folder / f"{name}.key"
-    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return cert_file, key_file
-
-
-def _server(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return a server's context and one that trusts it."""
-    cert_file, key_file = _certificate(folder, name)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(cert_file, key_file)
-    return server, ssl.create_default_context(cafile=str(cert_file))
-
-
 async def test_an_upstream_behind_a_unix_socket_is_reached(tmp_path: Path) -> None:
     path = str(tmp_path / "up.sock")
     async with (
@@ -87,7 +42,7 @@ async def test_an_upstream_behind_a_unix_socket_is_reached(tmp_path: Path) -> No
 async def test_an_upstream_behind_tls_is_reached_and_its_connection_kept(
     tmp_path: Path,
 ) -> None:
-    server, client = _server(tmp_path, "127.0.0.1")
+    server, client = contexts(tmp_path, "127.0.0.1")
     async with (
         fake_upstream(_ok_forever, ssl=server) as upstream,
         gateway(upstream.url, ssl=client) as here,
@@ -103,7 +58,7 @@ async def test_an_upstream_behind_tls_is_reached_and_its_connection_kept(
 async def test_an_upstream_whose_certificate_does_not_verify_is_not_used(
     tmp_path: Path, problem: str
 ) -> None:
-    server, client = _server(
+    server, client = contexts(
         tmp_path, "127.0.0.1" if problem == "untrusted" else "localhost"
     )
     async with (
@@ -171,6 +126,41 @@ async def test_an_unreachable_upstream_is_left_out_and_later_tried_again() -> No
         target.ejected_until = 0.0
         assert target in here.proxy.pool._by_preference()
         assert (await here.get("/graph/ok"))[0] == 200
+
+
+async def test_one_request_finds_out_whether_an_upstream_is_back() -> None:
+    """A host that swallows connections must not hold everybody up every ten seconds."""
+    dialled = 0
+
+    async def mute(
+        _: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:  # speaks no TLS, so connecting hangs
+        nonlocal dialled
+        dialled += 1
+        await hold.wait()
+        writer.close()
+
+    hold = asyncio.Event()
+    listener = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    async with (
+        listener,
+        fake_upstream(_ok_forever) as alive,
+        gateway(f"https://127.0.0.1:{port}", alive.url, connect_timeout=0.3) as here,
+    ):
+        mute_one, alive_one = here.proxy.pool._upstreams
+        alive_one.outstanding = 100  # the other is always the better choice
+        mute_one.ejected_until = asyncio.get_running_loop().time() - 1
+        tabs = [await here.browser() for _ in range(8)]
+        for tab in tabs:
+            await tab.ask("/graph/ok")
+        for tab in tabs:
+            assert (await tab.answer())[0] == 200
+        assert dialled == 1
+        left = mute_one.ejected_until - asyncio.get_running_loop().time()
+        assert 5 < left <= 10
+        alive_one.outstanding -= 100
+        hold.set()
 
 
 async def test_an_upstream_that_is_alone_is_always_tried() -> None:
