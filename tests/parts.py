@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from bench import programs
-from tests.real import keycloak_distribution, sdks
+from tests.real import keycloak_distribution, odoo_distribution, odoo_warm, sdks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,16 @@ def keycloak_home() -> Path:
         return keycloak_distribution.ready()
     except keycloak_distribution.Unavailable as error:
         _missing("keycloak", str(error))
+
+
+def odoo() -> odoo_distribution.Distribution:
+    """Return a fetched Odoo with a template database ready to copy, or skip."""
+    try:
+        fetched = odoo_distribution.ready()
+        odoo_warm.ready(fetched)
+    except odoo_distribution.Unavailable as error:
+        _missing("odoo", str(error))
+    return fetched
 
 
 def load_programs() -> None:

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import parts
 from tests.parts import keycloak_home
-from tests.real import conformance, keycloak_distribution
+from tests.real import (
+    conformance,
+    keycloak_distribution,
+    odoo_conformance,
+    odoo_distribution,
+    odoo_warm,
+)
 from tests.real import keycloak as keycloaks
+from tests.real import odoo as odoos
 from tests.real import product as products
 
 if TYPE_CHECKING:
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
 
     from tests.real.conformance import Side
     from tests.real.keycloak import Keycloak
+    from tests.real.odoo import Odoo
+    from tests.real.odoo_conformance import OdooSide
     from tests.real.product import Product
 
 
@@ -34,14 +44,17 @@ def product() -> Generator[Product]:
             products.stop(running)
 
 
-# Keycloak's start counts for the first test that asks for it.
-KEYCLOAK_SECONDS = 300
+# Keycloak's start counts for the first test that asks for it. Odoo's is short, but
+# some of what it does takes most of a minute, and more on a busy machine.
+KEYCLOAK_SECONDS = ODOO_SECONDS = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave time for Keycloak's start to the tests that need it."""
+    """Leave time for Keycloak and Odoo to the tests that need them."""
     for item in filter(_needs_keycloak, items):
         item.add_marker(pytest.mark.timeout(KEYCLOAK_SECONDS))
+    for item in filter(_needs_odoo, items):
+        item.add_marker(pytest.mark.timeout(ODOO_SECONDS))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -52,10 +65,36 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         with contextlib.suppress(keycloak_distribution.Unavailable):
             keycloak_distribution.ready(reporter.write_line if reporter else print)
+    if not session.config.option.collectonly and any(map(_needs_odoo, session.items)):
+        with contextlib.suppress(odoo_distribution.Unavailable):
+            odoo_warm.ready(odoo_distribution.ready())
 
 
 def _needs_keycloak(item: pytest.Item) -> bool:
     return "keycloak" in item.name or "keycloak" in getattr(item, "fixturenames", ())
+
+
+def _needs_odoo(item: pytest.Item) -> bool:
+    side = item.callspec.params.get("odoo_side") if hasattr(item, "callspec") else None
+    return side == "odoo" or "real_odoo" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session")
+def real_odoo() -> Generator[Odoo]:
+    """Run a real Odoo once."""
+    fetched = parts.odoo()
+    with tempfile.TemporaryDirectory(prefix="bff-odoo-") as folder:
+        Path(folder).chmod(0o711)  # its database runs as a system user when we are root
+        with odoos.running(fetched, Path(folder)) as running:
+            yield running
+
+
+@pytest.fixture(params=odoo_conformance.KINDS)
+async def odoo_side(request: pytest.FixtureRequest) -> AsyncGenerator[OdooSide]:
+    """Give the fake Odoo, then the real one."""
+    real = request.getfixturevalue("real_odoo") if request.param == "odoo" else None
+    async with odoo_conformance.running(real) as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,33 @@
+"""Pages of an Odoo, byte for byte, and the statuses of its JSON-2 errors."""
+
+from __future__ import annotations
+
+NO_DATABASE = (
+    "<!DOCTYPE html>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>No database"
+    " is selected and the requested URL was not found in the server-wide controllers."
+    "</p>\n<p>Please verify the hostname, <a href=/web/login>login</a> and try again."
+    "</p>\n\n<!-- Alternatively, use the X-Odoo-Database header. -->\n"
+)
+NO_ROUTE = (
+    "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n"
+    "<h1>Not Found</h1>\n<p>The requested URL was not found on the server.</p>\n"
+)
+FAILED = (
+    "<!doctype html>\n<html lang=en>\n<title>500 Internal Server Error</title>\n"
+    "<h1>Internal Server Error</h1>\n<p>The server encountered an internal error and"
+    " was unable to complete your request. Either the server is overloaded or there is"
+    " an error in the application.</p>\n"
+)
+PAGE = "<html>\n<head>\n    <title>Odoo</title>\n</head>\n<body>\n{}\n</body>\n</html>"
+ALERT = '<div class="alert alert-danger{}">{}</div>'
+DISABLED = "The database manager has been disabled by the administrator"
+STATUSES = {
+    "werkzeug.exceptions.Unauthorized": 401,
+    "odoo.exceptions.AccessDenied": 403,
+    "odoo.exceptions.AccessError": 403,
+    "werkzeug.exceptions.NotFound": 404,
+    "odoo.exceptions.MissingError": 404,
+    "odoo.exceptions.UserError": 422,
+    "odoo.exceptions.ValidationError": 422,
+    "werkzeug.exceptions.UnprocessableEntity": 422,
+}
