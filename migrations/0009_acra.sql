@@ -58,7 +58,8 @@ CREATE TABLE staging_acra_companies (
     ingested_at timestamptz NOT NULL DEFAULT now(),
     source text NOT NULL
 );
-CREATE INDEX staging_acra_companies_changed ON staging_acra_companies (ingested_at);
+CREATE INDEX staging_acra_companies_changed
+    ON staging_acra_companies (ingested_at, uen);
 
 -- One row for each dataset: where the next reading goes on.
 CREATE TABLE acra_ingest (
@@ -70,14 +71,41 @@ CREATE TABLE acra_ingest (
 CREATE TABLE acra_runs (
     run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     reason text NOT NULL,
-    status text NOT NULL DEFAULT 'queued',
+    status text NOT NULL DEFAULT 'queued'
+        CHECK (status IN ('queued', 'running', 'done', 'failed')),
     counts jsonb NOT NULL DEFAULT '{}',
     error text,
     queued_at timestamptz NOT NULL DEFAULT now(),
     started_at timestamptz,
+    -- The last sign of life of a run that is under way.
+    beat_at timestamptz,
     ended_at timestamptz
 );
+-- One waits at most, one runs at most.
+CREATE UNIQUE INDEX acra_runs_one_each ON acra_runs (status)
+    WHERE status IN ('queued', 'running');
 
+-- Signatures of webhooks seen: none counts twice.
+CREATE TABLE acra_signature (
+    hash bytea PRIMARY KEY,
+    expires_at timestamptz NOT NULL
+);
+
+-- Names that are the same but for spelling have the same key; '' where nothing is left.
+-- The second word is the legal form, in one spelling.
+CREATE FUNCTION company_name_key(name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT AS $$
+    SELECT regexp_replace(
+        regexp_replace(
+            regexp_replace(lower(name), '[^[:alnum:]]+', ' ', 'g'),
+            '\s+(private limited|pte ltd|pte limited|private ltd|pvt ltd)\s*$',
+            ' pteltd'),
+        ' (?!pteltd$)', '', 'g')
+$$;
+CREATE INDEX companies_by_name_key ON companies (company_name_key(name));
+
+GRANT SELECT, INSERT, DELETE ON acra_signature TO bff_app;
+GRANT SELECT, DELETE ON acra_signature TO bff_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON staging_acra_companies, acra_ingest TO bff_worker;
 GRANT SELECT, INSERT, UPDATE ON acra_runs TO bff_worker;
 GRANT SELECT, INSERT ON acra_runs TO bff_app;

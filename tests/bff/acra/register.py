@@ -1,0 +1,45 @@
+"""Records and files that look like the register's."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from bff.acra.records import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+HEADER = ",".join(COLUMNS) + "\n"
+
+
+def uen(number: int) -> str:
+    return f"{number:09}K"
+
+
+def record(number: int, **values: str) -> list[str]:
+    """Return a good record, with *values* in place of its own."""
+    found = dict.fromkeys(COLUMNS, "na")
+    found |= {
+        "uen": uen(number),
+        "entity_name": f"COMPANY {number} PTE. LTD.",
+        "entity_status_description": "Live Company",
+        "primary_ssic_code": "62011",
+        "postal_code": "068914",
+    }
+    unknown = values.keys() - found.keys()
+    assert not unknown, unknown
+    return list((found | values).values())
+
+
+def line(values: Sequence[str]) -> str:
+    """Return *values* as a line of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue()
+
+
+def text_of(records: Iterable[Sequence[str]]) -> str:
+    """Return a whole file."""
+    return HEADER + "".join(line(values) for values in records)
