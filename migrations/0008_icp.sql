@@ -7,7 +7,11 @@ CREATE TABLE icp_rules (
     name text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
     payload jsonb NOT NULL CHECK (jsonb_typeof(payload) = 'object'),
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- When a person changed it; computing its candidates anew does not count.
     updated_at timestamptz NOT NULL DEFAULT now(),
+    -- How many companies fit, and as of when: counting them each time would take long.
+    candidates integer NOT NULL DEFAULT 0,
+    computed_at timestamptz,
     PRIMARY KEY (tenant_id, rule_id),
     UNIQUE (tenant_id, name)
 );
@@ -21,6 +25,8 @@ CREATE TABLE icp_candidate_companies (
     FOREIGN KEY (tenant_id, rule_id) REFERENCES icp_rules ON DELETE CASCADE
 );
 CREATE INDEX icp_candidate_companies_by_company ON icp_candidate_companies (company_id);
+-- A rule names a few industries of very many.
+CREATE INDEX companies_by_industry ON companies (lower(industry_norm));
 
 CREATE TABLE lead_features (
     tenant_id bigint NOT NULL REFERENCES tenants ON DELETE CASCADE,
@@ -78,9 +84,11 @@ BEGIN
 END
 $$;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON icp_rules, icp_candidate_companies, lead_features TO bff_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON icp_rules, lead_features TO bff_app;
+GRANT SELECT, INSERT, DELETE ON icp_candidate_companies TO bff_app;
 GRANT SELECT, INSERT, UPDATE ON enrichment_runs TO bff_app;
 GRANT SELECT, INSERT, DELETE ON icp_candidate_companies TO bff_worker;
 GRANT SELECT ON icp_rules TO bff_worker;
+GRANT UPDATE (candidates, computed_at) ON icp_rules TO bff_worker;
 GRANT SELECT ON contacts TO bff_app;
 GRANT USAGE ON SEQUENCE icp_rules_rule_id_seq, enrichment_runs_run_id_seq TO bff_app;
