@@ -5,26 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bff.access import SESSION
-from bff.audit import Entry
-from bff.client_address import address_of
-from bff.telemetry import REQUEST_ID
+from bff.audit import actor_of
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+    from bff.audit import Actor, Entry
+
+
+def caller(request: web.Request) -> Actor:
+    """Return the signed-in caller of *request*."""
+    ticket = request[SESSION]
+    return actor_of(request, ticket.user_id, ticket.email)
 
 
 def entry_of(
     request: web.Request, action: str, subject: str = "", **detail: object
 ) -> Entry:
     """Return what the signed-in caller of *request* does for their tenant."""
-    ticket = request[SESSION]
-    return Entry(
-        action,
-        ticket.tenant_id,
-        actor=ticket.user_id,
-        actor_email=ticket.email,
-        subject=subject,
-        detail=detail,
-        address=address_of(request),
-        request_id=request.get(REQUEST_ID, ""),
-    )
+    return caller(request).did(action, request[SESSION].tenant_id, subject, **detail)

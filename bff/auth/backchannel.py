@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from bff.access import CONFIG, STORE
+from bff.audit import actor_of
 from bff.auth.signing_in import PROVIDER
 from bff.body import read_raw
 from bff.database import DATABASE
@@ -21,6 +22,7 @@ from bff.identity.messages import CLOCK_TOLERANCE, ClaimsRefused, ProviderUnavai
 from bff.sessions.browser import CLOCK
 
 if TYPE_CHECKING:
+    from bff.audit import Actor
     from bff.database import Database
     from bff.sessions.store import SessionStore
 
@@ -73,13 +75,13 @@ async def _proven(request: web.Request, text: str) -> LogoutToken:
 async def _end(request: web.Request, token: LogoutToken) -> int:
     if await _was_used(request.app[DATABASE], token):
         raise BadRequest("The logout token was used before.")
-    ended = await _end_sessions(request.app[STORE], token)
+    ended = await _end_sessions(request.app[STORE], token, actor_of(request))
     # Noted last: what broke off half-way may be sent again; ending twice is harmless.
     await _note_use(request.app[DATABASE], token)
     return ended
 
 
-async def _end_sessions(store: SessionStore, token: LogoutToken) -> int:
+async def _end_sessions(store: SessionStore, token: LogoutToken, by: Actor) -> int:
     if token.sub is not None:
         user_id = f"{token.iss} {token.sub}"
     else:
@@ -88,8 +90,8 @@ async def _end_sessions(store: SessionStore, token: LogoutToken) -> int:
             return 0
         user_id = found
     if token.sid is None:
-        return await store.end_all(user_id, REASON)
-    return await store.end_of_provider(user_id, token.sid, REASON)
+        return await store.end_all(user_id, REASON, by=by)
+    return await store.end_of_provider(user_id, token.sid, REASON, by=by)
 
 
 async def _was_used(database: Database, token: LogoutToken) -> bool:

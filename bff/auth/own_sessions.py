@@ -8,6 +8,7 @@ from uuid import UUID
 from aiohttp import web
 
 from bff.access import SESSION, STORE
+from bff.auditing import caller
 from bff.errors import NotFound
 from bff.sessions.browser import forget
 from bff.sessions.revocation import ENDED
@@ -39,8 +40,10 @@ async def end_own_session(request: web.Request) -> web.Response:
         sid = UUID(request.match_info["session_id"])
     except ValueError as error:
         raise NotFound from error
-    store = request.app[STORE]
-    if not await asyncio.shield(store.end(ticket.user_id, sid, "ended_by_owner")):
+    ending = request.app[STORE].end(
+        ticket.user_id, sid, "ended_by_owner", by=caller(request)
+    )
+    if not await asyncio.shield(ending):
         raise NotFound
     request.app[ENDED].end(sid)
     if sid == ticket.sid:

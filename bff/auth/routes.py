@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from bff.access import CONFIG, SESSION, STORE, check_lives, refreshed
+from bff.audit import actor_of
 from bff.auth.device import DEVICE
 from bff.auth.limits import seconds_to_step
 from bff.auth.signing_in import PROVIDER, start_session
@@ -214,11 +215,12 @@ async def _end(request: web.Request, ticket: AccessTicket, *, everywhere: bool) 
     other replica can renew it. What is asked for everywhere fails then, and says so.
     """
     store = request.app[STORE]
+    by = actor_of(request, ticket.user_id, ticket.email)
     if everywhere and await _is_live(request, ticket):
-        await store.end_all(ticket.user_id, "signed_out_everywhere")
+        await store.end_all(ticket.user_id, "signed_out_everywhere", by=by)
     else:
         try:
-            await store.end(ticket.user_id, ticket.sid, "signed_out")
+            await store.end(ticket.user_id, ticket.sid, "signed_out", by=by)
         except DatabaseUnavailable:
             log.warning("a session ended here and at the provider only: no database")
     request.app[ENDED].end(ticket.sid)

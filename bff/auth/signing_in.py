@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from bff.access import CONFIG, STORE
+from bff.audit import actor_of
 from bff.errors import AuthUnavailable, TokensTooLarge
 from bff.identity.keys import SignatureRefused
 from bff.identity.messages import (
@@ -21,8 +23,12 @@ from bff.sessions.browser import CHANGES, CLOCK, COOKIES, written
 from bff.sessions.cookies import CookieTooLarge
 from bff.sessions.revocation import ENDED
 from bff.sessions.session import Pair, new_pair, new_sid
+from bff.sessions.standing import settled
 from bff.telemetry import METRICS, SESSION_MARK, mark_of
 from bff.tenancy.store import TENANCY
+
+if TYPE_CHECKING:
+    from bff.audit import Actor
 
 log = logging.getLogger(__name__)
 
@@ -59,15 +65,36 @@ async def proven(request: web.Request, tokens: Tokens) -> Person:
 
 async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) -> Pair:
     app = request.app
+    by = actor_of(request, person.user_id, person.email)
+    pair, cookies = await settled(lambda: _begun(request, person, tokens, way, by))
+    old = app[COOKIES].open_access(request.cookies)
+    if old is not None:
+        # Replaced, not just ended: other tabs' refusals must not clear these cookies.
+        await app[STORE].end(
+            old.user_id, old.sid, "signed_in_again", replaced=True, by=by
+        )
+        app[ENDED].end(old.sid, replaced=True)
+    # Last: an answer that tells of a failure must not carry a session.
+    request[CHANGES] = cookies
+    request[SESSION_MARK] = mark_of(pair.access.sid)
+    app[METRICS].sign_ins.labels(way, "ok").inc()
+    return pair
+
+
+async def _begun(
+    request: web.Request, person: Person, tokens: Tokens, way: str, by: Actor
+) -> tuple[Pair, list[str]]:
+    """Write the row of a new session and return what its browser gets."""
+    app = request.app
     now = app[CLOCK]()
-    tenant_id, roles = await app[TENANCY].resolve(person)
+    seat = await app[TENANCY].resolve(person)
     pair = new_pair(
         sid=new_sid(),
         gen=1,
         person=person,
         tokens=tokens,
-        tenant_id=tenant_id,
-        roles=roles,
+        tenant_id=seat.tenant_id,
+        roles=seat.roles,
         session_exp=now + app[CONFIG].session.lifetime,
         now=now,
         sso=way == "sso",
@@ -76,14 +103,6 @@ async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) 
         cookies = written(request, pair)
     except CookieTooLarge as error:
         raise TokensTooLarge from error
-    await app[STORE].create(pair, person, device=request.headers.get("User-Agent", ""))
-    old = app[COOKIES].open_access(request.cookies)
-    if old is not None:
-        # Replaced, not just ended: other tabs' refusals must not clear these cookies.
-        await app[STORE].end(old.user_id, old.sid, "signed_in_again", replaced=True)
-        app[ENDED].end(old.sid, replaced=True)
-    # Last: an answer that tells of a failure must not carry a session.
-    request[CHANGES] = cookies
-    request[SESSION_MARK] = mark_of(pair.access.sid)
-    app[METRICS].sign_ins.labels(way, "ok").inc()
-    return pair
+    device = request.headers.get("User-Agent", "")
+    await app[STORE].create(pair, person, seat, way=way, device=device, by=by)
+    return pair, cookies

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
@@ -27,11 +28,13 @@ from bff.identity.messages import (
     TokenRefused,
 )
 from bff.sessions.flights import Flights, StillFlying
-from bff.sessions.session import AccessTicket, Pair, RefreshTicket, new_pair
+from bff.sessions.session import AccessTicket, Pair, RefreshTicket, Seat, new_pair
+from bff.sessions.standing import TRIES, MembershipChanged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable
 
+    from bff.identity.messages import Tokens
     from bff.identity.provider import Provider
     from bff.sessions.store import Row, SessionStore
 
@@ -45,7 +48,7 @@ WHILE_ALIVE = 1.0
 # Once the provider has answered, its tokens are the only ones that count: a database
 # or a key server that is away is asked again for a minute.
 INSIST = (0.1, 0.5, *(1.0,) * 59)
-Resolve = Callable[[Person, "Row"], "Awaitable[tuple[int | None, tuple[str, ...]]]"]
+Resolve = Callable[[Person, "Row"], "Awaitable[Seat]"]
 
 
 T = TypeVar("T")
@@ -156,10 +159,10 @@ class Refresher:
         user = access.user_id
         try:
             async with self._kept(user, refresh.sid, owner):
-                pair = await self._exchange(access, refresh, row)
-                published = await _insisted(
-                    lambda: self._store.publish(user, owner, pair)
-                )
+                tokens, person = await self._exchange(access, refresh)
+                seat_of = partial(self._resolve, person, row)
+                make = partial(self._next, access, refresh, tokens, person)
+                pair, published = await self._publish(user, owner, seat_of, make)
         except TokenRefused as error:
             if error.refusal is Refusal.SESSION_OVER:
                 return await self._refused(access, refresh)
@@ -209,22 +212,49 @@ class Refresher:
             await asyncio.wait({renewing})
 
     async def _exchange(
-        self, access: AccessTicket, refresh: RefreshTicket, row: Row
-    ) -> Pair:
+        self, access: AccessTicket, refresh: RefreshTicket
+    ) -> tuple[Tokens, Person]:
         tokens = await self._provider.refresh(refresh.refresh_token)
         person = await _insisted(
             lambda: self._provider.verify_access(tokens.access_token)
         )
         if person.user_id != access.user_id:
             raise ForeignToken
-        tenant_id, roles = await _insisted(lambda: self._resolve(person, row))
+        return tokens, person
+
+    async def _publish(
+        self,
+        user_id: str,
+        owner: UUID,
+        seat_of: Callable[[], Awaitable[Seat]],
+        make: Callable[[Seat], Pair],
+    ) -> tuple[Pair, bool]:
+        """Store the next generation and return it; False when it does not count."""
+        for _ in range(TRIES):
+            seat = await _insisted(seat_of)
+            pair = make(seat)
+            publish = partial(self._store.publish, user_id, owner, pair, seat)
+            try:
+                return pair, await _insisted(publish)
+            except MembershipChanged:
+                continue  # between reading and writing: what it is now decides
+        raise RefreshUnavailable("the membership changes all the time")
+
+    def _next(
+        self,
+        access: AccessTicket,
+        refresh: RefreshTicket,
+        tokens: Tokens,
+        person: Person,
+        seat: Seat,
+    ) -> Pair:
         return new_pair(
             sid=refresh.sid,
             gen=refresh.gen + 1,
             person=person,
             tokens=tokens,
-            tenant_id=tenant_id,
-            roles=roles,
+            tenant_id=seat.tenant_id,
+            roles=seat.roles,
             session_exp=access.session_exp,
             now=self._clock(),
             sso=access.sso,

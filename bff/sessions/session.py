@@ -88,6 +88,18 @@ class RefreshTicket:
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """The tenant a session acts for, in which roles; *stored* are its membership's.
+
+    The others are the claim's.
+    """
+
+    tenant_id: int | None
+    roles: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Both tickets of one generation."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from bff.audit import SYSTEM, Actor, Entry, record, storable
+from bff.sessions.ending import announce, end_of_member, end_own, tell
 from bff.sessions.sealing import KeyRing, Unopenable
-from bff.sessions.session import AccessTicket, DamagedTicket, Pair
+from bff.sessions.session import AccessTicket, DamagedTicket, Pair, Seat
+from bff.sessions.standing import hold
+from bff.telemetry import mark_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
 
     import asyncpg
@@ -57,27 +60,43 @@ class SessionStore:
         self,
         pair: Pair,
         person: Person,
+        seat: Seat,
         *,
+        way: str,
         device: str = "",
-        tenant_chosen: bool = False,
+        by: Actor = SYSTEM,
     ) -> None:
-        """Write the row of a new session."""
+        """Write the row of a new session, begun by *way*.
+
+        Raises:
+            MembershipChanged: when *seat* is not what it was.
+        """
+        device = storable(device)[:MAX_DEVICE]
         async with self._database.user_transaction(person.user_id) as connection:
+            await hold(connection, person.user_id, seat)
             await connection.execute(
                 "INSERT INTO auth_session (sid, iss, sub, email, tenant_id, "
-                "tenant_chosen, provider_sid, device, gen, expires_at) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                "provider_sid, device, gen, expires_at) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 pair.access.sid,
                 person.iss,
                 person.sub,
                 person.email,
                 pair.access.tenant_id,
-                tenant_chosen,
                 person.provider_sid,
-                _storable(device)[:MAX_DEVICE],
+                device,
                 pair.access.gen,
                 datetime.fromtimestamp(pair.access.session_exp, UTC),
             )
+            entry = by.did(
+                "session.signed_in",
+                seat.tenant_id,
+                person.sub,
+                way=way,
+                device=device,
+                session=mark_of(pair.access.sid),
+            )
+            await record(connection, entry)
 
     async def look(self, user_id: str, sid: UUID) -> Row | None:
         """Return the row of *sid*, None when this person has no such session."""
@@ -129,26 +148,37 @@ class SessionStore:
                 seconds,
             )
 
-    async def publish(self, user_id: str, owner: UUID, pair: Pair) -> bool:
+    async def publish(self, user_id: str, owner: UUID, pair: Pair, seat: Seat) -> bool:
         """Store *pair* as the next generation and give the lease back.
 
         False when the session ended meanwhile, or the lease went to someone else.
+
+        Raises:
+            MembershipChanged: when *seat* is not what it was; the lease stays.
         """
-        sealed = self._ring.seal(PURPOSE, pair.access.sid.hex, pair.dump())
+        access = pair.access
+        sealed = self._ring.seal(PURPOSE, access.sid.hex, pair.dump())
         async with self._database.user_transaction(user_id) as connection:
-            done = await connection.fetchval(
-                "UPDATE auth_session SET gen = $3, successor = $4, tenant_id = $5, "
-                "email = $6, refreshing_by = NULL, refreshing_until = NULL "
-                "WHERE sid = $1 AND refreshing_by = $2 AND gen = $3 - 1 "
-                "AND ended_at IS NULL RETURNING true",
-                pair.access.sid,
+            await hold(connection, user_id, seat)
+            moved = await connection.fetchval(
+                "UPDATE auth_session AS session SET gen = $3, successor = $4, "
+                "tenant_id = $5, email = $6, refreshing_by = NULL, "
+                "refreshing_until = NULL FROM (SELECT sid, tenant_id "
+                "FROM auth_session WHERE sid = $1 FOR UPDATE) AS before "
+                "WHERE session.sid = before.sid AND refreshing_by = $2 "
+                "AND gen = $3 - 1 AND ended_at IS NULL "
+                "RETURNING session.tenant_id IS DISTINCT FROM before.tenant_id",
+                access.sid,
                 owner,
-                pair.access.gen,
+                access.gen,
                 sealed,
-                pair.access.tenant_id,
-                pair.access.email,
+                access.tenant_id,
+                access.email,
             )
-        return bool(done)
+            if moved and access.tenant_id is not None:
+                entry = came_in(SYSTEM, access, "renewal")
+                await record(connection, entry)
+        return moved is not None
 
     async def release(self, user_id: str, sid: UUID, owner: UUID) -> None:
         """Give the lease back without a result."""
@@ -160,71 +190,101 @@ class SessionStore:
                 owner,
             )
 
-    async def set_tenant(self, user_id: str, sid: UUID, tenant_id: int) -> None:
-        """Note the tenant that a session without one has come to."""
-        async with self._database.user_transaction(user_id) as connection:
-            await connection.execute(
-                "UPDATE auth_session SET tenant_id = $2 "
-                "WHERE sid = $1 AND ended_at IS NULL",
-                sid,
-                tenant_id,
+    async def set_tenant(
+        self, ticket: AccessTicket, seat: Seat, *, by: Actor = SYSTEM
+    ) -> None:
+        """Note the tenant that a session without one has come to.
+
+        Raises:
+            MembershipChanged: when *seat* is not what it was.
+        """
+        async with self._database.user_transaction(ticket.user_id) as connection:
+            await hold(connection, ticket.user_id, seat)
+            done = await connection.fetchval(
+                "UPDATE auth_session SET tenant_id = $2 WHERE sid = $1 "
+                "AND ended_at IS NULL AND tenant_id IS DISTINCT FROM $2 RETURNING true",
+                ticket.sid,
+                seat.tenant_id,
             )
+            if done:
+                at = replace(ticket, tenant_id=seat.tenant_id)
+                await record(connection, came_in(by, at, "found"))
 
     async def end(
-        self, user_id: str, sid: UUID, reason: str, *, replaced: bool = False
+        self,
+        user_id: str,
+        sid: UUID,
+        reason: str,
+        *,
+        replaced: bool = False,
+        by: Actor = SYSTEM,
     ) -> bool:
         """End one session on every replica; False when it had ended before.
 
         *replaced* tells that its browser has another one from now on.
         """
         async with self._database.user_transaction(user_id) as connection:
-            return bool(await _end(connection, reason, sid=sid, replaced=replaced))
+            return bool(
+                await end_own(
+                    connection, user_id, reason, sid=sid, replaced=replaced, by=by
+                )
+            )
 
-    async def end_all(self, user_id: str, reason: str) -> int:
+    async def end_all(self, user_id: str, reason: str, *, by: Actor = SYSTEM) -> int:
         """End all of a person's sessions on every replica and count them."""
         async with self._database.user_transaction(user_id) as connection:
-            return await _end(connection, reason)
+            return len(await end_own(connection, user_id, reason, by=by))
 
     async def end_of_provider(
-        self, user_id: str, provider_sid: str, reason: str
+        self, user_id: str, provider_sid: str, reason: str, *, by: Actor = SYSTEM
     ) -> int:
         """End the sessions made under one of the provider's; count them."""
         async with self._database.user_transaction(user_id) as connection:
-            return await _end(connection, reason, provider_sid=provider_sid)
+            return len(
+                await end_own(
+                    connection, user_id, reason, provider_sid=provider_sid, by=by
+                )
+            )
 
     async def end_of_member(
-        self, tenant_id: int, iss: str, sub: str, reason: str
+        self, tenant_id: int, iss: str, sub: str, reason: str, *, by: Actor = SYSTEM
     ) -> list[UUID]:
         """End a person's sessions that act for one tenant, on every replica."""
         async with self._database.sessions_transaction(tenant_id) as connection:
-            rows = await connection.fetch(
-                "UPDATE auth_session SET ended_at = now(), end_reason = $4, "
-                "successor = NULL WHERE tenant_id = $1 AND iss = $2 AND sub = $3 "
-                "AND ended_at IS NULL RETURNING sid",
-                tenant_id,
-                iss,
-                sub,
-                reason,
-            )
-            return await _announce(connection, rows)
+            rows = await end_of_member(connection, tenant_id, iss, sub, reason)
+            await tell(connection, rows, reason, by)
+        return [row["sid"] for row in rows]
 
-    async def replace(self, old: AccessTicket, new: AccessTicket, reason: str) -> bool:
+    async def replace(
+        self,
+        old: AccessTicket,
+        new: AccessTicket,
+        seat: Seat,
+        reason: str,
+        *,
+        by: Actor = SYSTEM,
+    ) -> bool:
         """End *old* and begin *new*, with its tokens and in a tenant chosen by hand.
 
         False when *old* has ended, or its tokens are not the last: they are being
         renewed or have been.
+
+        Raises:
+            MembershipChanged: when *seat* is not what it was.
         """
         async with self._database.user_transaction(old.user_id) as connection:
+            await hold(connection, old.user_id, seat)
             rows = await connection.fetch(
                 "WITH old AS (UPDATE auth_session SET ended_at = now(), "
                 "end_reason = $6, successor = NULL WHERE sid = $1 AND gen = $2 "
                 "AND ended_at IS NULL AND expires_at > now() "
                 "AND (refreshing_until IS NULL OR refreshing_until < now()) "
-                "RETURNING sid, iss, sub, email, provider_sid, device, expires_at), "
+                "RETURNING sid, iss, sub, email, tenant_id, provider_sid, device, "
+                "expires_at), "
                 "new AS (INSERT INTO auth_session (sid, iss, sub, email, tenant_id, "
                 "tenant_chosen, provider_sid, device, gen, expires_at) SELECT $3, iss, "
                 "sub, email, $4, true, provider_sid, device, $5, expires_at FROM old) "
-                "SELECT sid FROM old",
+                "SELECT sid, tenant_id, sub FROM old",
                 old.sid,
                 old.gen,
                 new.sid,
@@ -232,7 +292,12 @@ class SessionStore:
                 new.gen,
                 reason,
             )
-            return bool(await _announce(connection, rows, replaced=True))
+            if rows:
+                await announce(connection, rows, replaced=True)
+                await record(connection, came_in(by, new, reason))
+                # Neither tenant's log names the other.
+                await tell(connection, rows, reason, by)
+        return bool(rows)
 
     async def user_of(self, provider_sid: str) -> str | None:
         """Return whose session was made under one of the provider's, if any lives."""
@@ -278,40 +343,12 @@ class SessionStore:
         )
 
 
-def _storable(text: str) -> str:
-    """Return *text* as PostgreSQL takes it: browsers send what they like."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
-
-
-async def _end(
-    connection: asyncpg.pool.PoolConnectionProxy,
-    reason: str,
-    *,
-    sid: UUID | None = None,
-    provider_sid: str | None = None,
-    replaced: bool = False,
-) -> int:
-    rows = await connection.fetch(
-        "UPDATE auth_session SET ended_at = now(), end_reason = $1, successor = NULL "
-        "WHERE ended_at IS NULL AND ($2::uuid IS NULL OR sid = $2) "
-        "AND ($3::text IS NULL OR provider_sid = $3) RETURNING sid",
-        reason,
-        sid,
-        provider_sid,
+def came_in(by: Actor, ticket: AccessTicket, how: str) -> Entry:
+    """Return the entry of a living session that acts for another tenant from now on."""
+    return by.did(
+        "session.came_in",
+        ticket.tenant_id,
+        ticket.sub,
+        how=how,
+        session=mark_of(ticket.sid),
     )
-    return len(await _announce(connection, rows, replaced=replaced))
-
-
-async def _announce(
-    connection: asyncpg.pool.PoolConnectionProxy,
-    rows: Sequence[asyncpg.Record],
-    *,
-    replaced: bool = False,
-) -> list[UUID]:
-    ended = [row["sid"] for row in rows]
-    await connection.executemany(
-        "INSERT INTO ended_session (sid, replaced) VALUES ($1, $2) "
-        "ON CONFLICT DO NOTHING",
-        [(sid, replaced) for sid in ended],
-    )
-    return ended

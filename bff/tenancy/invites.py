@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bff.audit import SYSTEM, Actor, record
 from bff.database import set_tenant
 from bff.errors import InviteForAnother, InviteNotFound, RoleMissing
 from bff.tenancy.membership import ranked
@@ -54,7 +55,7 @@ WHERE token_hash = $1 AND redeemed_at IS NULL AND expires_at > now()
     WHERE inviter.tenant_id = invite.tenant_id AND inviter.user_id = invite.created_by
       AND inviter.removed_at IS NULL AND inviter.created_at <= invite.created_at
       AND (invite.roles <@ '{viewer}' OR 'admin' = ANY(inviter.roles)))
-RETURNING roles, created_at
+RETURNING invite_id, roles, created_at
 """
 # A removed person comes back by an invitation made since: an admin wanted them back.
 # Their roles of before do not come with them. Who was a member all along was so before
@@ -85,7 +86,7 @@ ORDER BY invite.created_at DESC, invite_id LIMIT $2
 REVOKE = """
 UPDATE tenant_invites SET expires_at = created_at
 WHERE tenant_id = $1 AND invite_id = $2 AND redeemed_at IS NULL AND expires_at > now()
-RETURNING true
+RETURNING invite_id
 """
 
 
@@ -147,6 +148,7 @@ class Invites:
         *,
         email: str = "",
         roles: Sequence[str] = (),
+        by: Actor = SYSTEM,
     ) -> Made:
         """Keep an invitation by *inviter*, a member.
 
@@ -167,6 +169,12 @@ class Invites:
                 list(wanted),
                 DAYS,
             )
+            if made is not None:
+                subject = str(made["invite_id"])
+                entry = by.did(
+                    "invite.made", tenant_id, subject, roles=wanted, email=email
+                )
+                await record(connection, entry)
         if made is None:
             raise RoleMissing(ONLY_VIEWERS if len(wanted) > 1 else None)
         return Made(made["invite_id"], made["expires_at"])
@@ -177,12 +185,18 @@ class Invites:
             rows = await connection.fetch(OPEN, tenant_id, MOST_LISTED)
         return [Open(**{**row, "roles": ranked(row["roles"])}) for row in rows]
 
-    async def revoke(self, tenant_id: int, invite_id: UUID) -> bool:
+    async def revoke(
+        self, tenant_id: int, invite_id: UUID, *, by: Actor = SYSTEM
+    ) -> bool:
         """End an invitation; False when it could not be redeemed any more."""
         async with self._database.tenant_transaction(tenant_id) as connection:
-            return bool(await connection.fetchval(REVOKE, tenant_id, invite_id))
+            done = await connection.fetchval(REVOKE, tenant_id, invite_id)
+            if done is not None:
+                entry = by.did("invite.revoked", tenant_id, str(invite_id))
+                await record(connection, entry)
+        return done is not None
 
-    async def redeem(self, token: str, guest: Guest) -> Joined:
+    async def redeem(self, token: str, guest: Guest, *, by: Actor = SYSTEM) -> Joined:
         """Make *guest* a member by the invitation of *token*, all or nothing.
 
         Raises:
@@ -203,7 +217,7 @@ class Invites:
                 raise InviteForAnother
             tenant_id: int = row["tenant_id"]
             await set_tenant(connection, tenant_id)
-            return await _join(connection, tenant_id, hashed, guest)
+            return await _join(connection, tenant_id, hashed, guest, by)
 
 
 def hash_of(token: str) -> bytes:
@@ -220,6 +234,7 @@ async def _join(
     tenant_id: int,
     hashed: bytes,
     guest: Guest,
+    by: Actor,
 ) -> Joined:
     spent = await connection.fetchrow(SPEND, hashed, guest.user_id)
     if spent is None:
@@ -235,6 +250,15 @@ async def _join(
     )
     if joined is None:
         raise InviteNotFound  # removed after it was made; nothing is spent
+    entry = by.did(
+        "invite.redeemed",
+        tenant_id,
+        str(spent["invite_id"]),
+        user=guest.sub,
+        roles=ranked(spent["roles"]),
+        was_member=joined["stayed"],
+    )
+    await record(connection, entry)
     return Joined(tenant_id, ranked(joined["roles"]), joined["stayed"])
 
 

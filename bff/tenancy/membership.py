@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from bff.identity.messages import ROLES
@@ -26,11 +26,15 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The tenant of a session; *join* asks for the membership to be made first."""
+    """The tenant of a session; *join* asks for the membership to be made first.
+
+    *stored* are the roles of the membership itself, without the claim's.
+    """
 
     tenant_id: int | None
     roles: tuple[str, ...] = ()
     join: bool = False
+    stored: tuple[str, ...] = field(default=(), compare=False)
 
 
 def choose(
@@ -50,17 +54,27 @@ def choose(
     active = {m.tenant_id: m for m in memberships if not m.removed}
     removed = {m.tenant_id for m in memberships if m.removed}
     if chosen and current in active:
-        return _in(person, active[current], policy)
+        return seated(person, active[current], policy)
     claimed = person.claimed_tenant
     if claimed is not None and policy != "ignore":
         if claimed in active:
-            return _in(person, active[claimed], policy)
+            return seated(person, active[claimed], policy)
         if policy == "trust" and claimed not in removed:
-            return Choice(claimed, united((), person.claimed_roles), join=True)
+            roles = united((), person.claimed_roles)
+            return Choice(claimed, roles, join=True, stored=ranked(()))
     if current in active:
-        return _in(person, active[current], policy)
+        return seated(person, active[current], policy)
     first = next((m for m in memberships if not m.removed), None)
-    return Choice(None) if first is None else _in(person, first, policy)
+    return Choice(None) if first is None else seated(person, first, policy)
+
+
+def seated(person: Person, membership: Membership, policy: Policy) -> Choice:
+    """Return a session's place by *membership*, an active one of *person*."""
+    # The claim's roles count only for the tenant that the claim names.
+    same = policy != "ignore" and person.claimed_tenant == membership.tenant_id
+    claimed = person.claimed_roles if same else ()
+    roles = united(membership.roles, claimed)
+    return Choice(membership.tenant_id, roles, stored=membership.roles)
 
 
 def united(stored: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
@@ -72,10 +86,3 @@ def ranked(roles: Iterable[str]) -> tuple[str, ...]:
     """Return *roles* in rising order, `viewer` at least."""
     wanted = {*roles, "viewer"}
     return tuple(role for role in ROLES if role in wanted)
-
-
-def _in(person: Person, membership: Membership, policy: Policy) -> Choice:
-    # The claim's roles count only for the tenant that the claim names.
-    same = policy != "ignore" and person.claimed_tenant == membership.tenant_id
-    claimed = person.claimed_roles if same else ()
-    return Choice(membership.tenant_id, united(membership.roles, claimed))

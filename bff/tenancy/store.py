@@ -1,20 +1,42 @@
-"""Read and make memberships."""
+"""Read memberships, and make those that a claim asks for."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bff.tenancy.membership import Membership, Policy, choose
+from bff.audit import SYSTEM, is_storable, record
+from bff.database import set_tenant
+from bff.sessions.session import Seat
+from bff.tenancy.membership import Membership, Policy, choose, seated
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from bff.database import Database
     from bff.identity.messages import Person
     from bff.sessions.store import Row
 
 log = logging.getLogger(__name__)
+
+MEMBERSHIPS = """
+SELECT tenant_id, roles, removed_at IS NOT NULL AS removed FROM tenant_users
+WHERE user_id = $1 ORDER BY created_at, tenant_id
+"""
+# Of so many tenants a person is told the names.
+MOST_NAMED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A tenant that a person may switch to, and in which roles."""
+
+    tenant_id: int
+    name: str
+    roles: tuple[str, ...]
 
 
 class Tenancy:
@@ -24,9 +46,7 @@ class Tenancy:
         self._database = database
         self._policy = policy
 
-    async def resolve(
-        self, person: Person, row: Row | None = None
-    ) -> tuple[int | None, tuple[str, ...]]:
+    async def resolve(self, person: Person, row: Row | None = None) -> Seat:
         """Return the tenant and roles of *person*, whose session so far is *row*."""
         current = row.tenant_id if row else None
         chosen = row.tenant_chosen if row else False
@@ -39,35 +59,54 @@ class Tenancy:
         )
         if choice.tenant_id is not None and choice.join:
             if await self._join(person, choice.tenant_id):
-                return choice.tenant_id, choice.roles
+                return Seat(choice.tenant_id, choice.roles, choice.stored)
             log.warning("a claim names a tenant that does not exist")
-            without = choose(
+            choice = choose(
                 person,
                 await self.memberships(person.user_id),
                 policy="ignore",
                 current=current,
                 chosen=chosen,
             )
-            return without.tenant_id, without.roles
-        return choice.tenant_id, choice.roles
+        return Seat(choice.tenant_id, choice.roles, choice.stored)
+
+    async def seat_in(self, person: Person, tenant_id: int) -> Seat | None:
+        """Return the place of *person* in *tenant_id*, None for who is no member."""
+        for membership in await self.memberships(person.user_id):
+            if membership.tenant_id == tenant_id and not membership.removed:
+                choice = seated(person, membership, self._policy)
+                return Seat(tenant_id, choice.roles, choice.stored)
+        return None
+
+    async def workspaces(self, person: Person) -> list[Workspace]:
+        """Return the tenants that *person* may switch to, by name; a hundred at most.
+
+        Each name is read as its tenant's: nobody sees a tenant by being a person.
+        """
+        found = []
+        async with self._database.user_transaction(person.user_id) as connection:
+            rows = await connection.fetch(MEMBERSHIPS, person.user_id)
+            active = [one for one in map(_membership, rows) if not one.removed]
+            for membership in active[:MOST_NAMED]:
+                tenant_id = membership.tenant_id
+                await set_tenant(connection, tenant_id)
+                name = await connection.fetchval(
+                    "SELECT name FROM tenants WHERE tenant_id = $1", tenant_id
+                )
+                roles = seated(person, membership, self._policy).roles
+                found.append(Workspace(tenant_id, name, roles))
+        return sorted(found, key=lambda one: (one.name.casefold(), one.tenant_id))
 
     async def memberships(self, user_id: str) -> list[Membership]:
         """Return all memberships of a person, removed ones too, oldest first."""
         async with self._database.user_transaction(user_id) as connection:
-            rows = await connection.fetch(
-                "SELECT tenant_id, roles, removed_at IS NOT NULL AS removed "
-                "FROM tenant_users WHERE user_id = $1 ORDER BY created_at, tenant_id",
-                user_id,
-            )
-        return [
-            Membership(row["tenant_id"], tuple(row["roles"]), row["removed"])
-            for row in rows
-        ]
+            rows = await connection.fetch(MEMBERSHIPS, user_id)
+        return [_membership(row) for row in rows]
 
     async def has_known(self, tenant_id: int, iss: str, sub: str) -> bool:
         """Tell whether somebody is a member of a tenant, or was."""
-        if "\0" in sub:
-            return False  # which PostgreSQL would not take
+        if not is_storable(sub):
+            return False
         async with self._database.tenant_transaction(tenant_id) as connection:
             found = await connection.fetchval(
                 "SELECT 1 FROM tenant_users "
@@ -95,17 +134,26 @@ class Tenancy:
                 "SELECT 1 FROM tenants WHERE tenant_id = $1", tenant_id
             ):
                 return False
-            await connection.execute(
+            joined = await connection.fetchval(
                 # As a viewer: a claim's roles are united anew each time, so that
                 # taking them away at the provider takes effect.
                 "INSERT INTO tenant_users (tenant_id, iss, sub, email) "
-                "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING true",
                 tenant_id,
                 person.iss,
                 person.sub,
                 person.email,
             )
+            if joined:
+                entry = SYSTEM.did(
+                    "member.joined", tenant_id, person.sub, email=person.email
+                )
+                await record(connection, entry)
         return True
+
+
+def _membership(row: asyncpg.Record) -> Membership:
+    return Membership(row["tenant_id"], tuple(row["roles"]), row["removed"])
 
 
 TENANCY = web.AppKey("tenancy", Tenancy)

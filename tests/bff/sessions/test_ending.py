@@ -213,10 +213,10 @@ async def test_a_browser_that_leaves_while_signing_out_is_signed_out(
         began, go = asyncio.Event(), asyncio.Event()
         original = store.end
 
-        async def slow(*args: Any) -> bool:
+        async def slow(*args: Any, **kwargs: Any) -> bool:
             began.set()
             await go.wait()
-            return await original(*args)
+            return await original(*args, **kwargs)
 
         monkeypatch.setattr(store, "end", slow)
         leaving = asyncio.ensure_future(browser.post("/auth/logout"))
