@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bff.cli import database, dev, keys, serving
+from bff.cli import acra, acra_companies, database, dev, keys, serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,8 @@ dev.add(app)
 app.add_typer(database.roles, name="db")
 app.add_typer(database.migrations, name="migrate")
 app.add_typer(keys.keys, name="keys")
+acra_companies.add(acra.acra)
+app.add_typer(acra.acra, name="acra")
 
 
 @app.callback(invoke_without_command=True)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from bff.audit import actor_of
 from bff.config import Config
 from bff.errors import (
     AuthUnavailable,
@@ -41,12 +42,15 @@ from bff.sessions.refresh import (
 )
 from bff.sessions.revocation import ENDED
 from bff.sessions.session import AccessTicket, Pair, RefreshTicket, with_tenant
+from bff.sessions.standing import settled
 from bff.sessions.store import SessionStore
 from bff.telemetry import METRICS, SESSION_MARK, TENANT_MARK, mark_of
 from bff.tenancy.store import TENANCY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from bff.sessions.session import Seat
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -225,19 +229,25 @@ async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicke
         claimed_tenant=None,
         claimed_roles=(),
     )
-    tenant_id, roles = await request.app[TENANCY].resolve(person)
-    if tenant_id is None:
-        raise TenantMissing
     refresh = request.get(RENEWED) or request.app[COOKIES].open_refresh(request.cookies)
     if refresh is None or (refresh.sid, refresh.gen) != (ticket.sid, ticket.gen):
         raise TenantMissing
-    pair = with_tenant(Pair(ticket, refresh), tenant_id, roles, ticket.gen)
-    await asyncio.shield(
-        request.app[STORE].set_tenant(ticket.user_id, ticket.sid, tenant_id)
-    )
+    seat = await asyncio.shield(settled(lambda: _seated(request, ticket, person)))
+    if seat.tenant_id is None:
+        raise TenantMissing
+    pair = with_tenant(Pair(ticket, refresh), seat.tenant_id, seat.roles, ticket.gen)
     _keep(request, pair)
     _attach(request, pair.access)
     return pair.access
+
+
+async def _seated(request: web.Request, ticket: AccessTicket, person: Person) -> Seat:
+    """Find a tenant for a session that has none, and note it."""
+    by = actor_of(request, ticket.user_id, ticket.email)
+    seat = await request.app[TENANCY].resolve(person)
+    if seat.tenant_id is not None:
+        await request.app[STORE].set_tenant(ticket, seat, by=by)
+    return seat
 
 
 def is_navigation(request: web.Request) -> bool:

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from bff import database, listener, outbound, telemetry
 from bff.access import CONFIG, REFRESHER, STORE
+from bff.acra import worker as register
 from bff.auth.device import DEVICE, KnownDevice
 from bff.auth.registrar import REGISTRAR, Registrar
 from bff.auth.signing_in import PROVIDER
@@ -23,11 +24,14 @@ from bff.auth.sso import TRANSACTIONS
 from bff.auth.throttle import THROTTLE, Throttle
 from bff.auth.transactions import Transactions
 from bff.client_address import TRUSTED, networks
+from bff.exports.slots import EXPORTS, Exports
 from bff.front import EXPRESS
 from bff.graph import LIVE, Live, make_proxy
 from bff.graph_direct import GraphExpress
 from bff.hardening import response_headers
 from bff.health import GRAPH_CHECK, GraphCheck
+from bff.icp.candidates import recompute_all
+from bff.icp.store import RULES, Rules
 from bff.identity.accounts import Accounts
 from bff.identity.provider import Provider
 from bff.middlewares import mark_started, outermost
@@ -43,6 +47,7 @@ from bff.sessions.refresh import Refresher
 from bff.sessions.revocation import ENDED, EndedSessions
 from bff.sessions.store import SessionStore
 from bff.tenancy.invites import INVITES, Invites
+from bff.tenancy.members import MEMBERS, Members
 from bff.tenancy.store import TENANCY, Tenancy
 from bff.tidy import keep_tidy
 
@@ -91,7 +96,7 @@ def make_app(config: Config, clock: Callable[[], float] = time.time) -> web.Appl
             await stack.enter_async_context(_identity(app, config, clock))
             app[EXPRESS] = GraphExpress(app, proxies, asyncio.get_running_loop())
             if config.worker.embedded:
-                await stack.enter_async_context(worker(config))
+                await stack.enter_async_context(worker(config, app[telemetry.METRICS]))
             yield
 
     app.cleanup_ctx.append(resources)
@@ -134,6 +139,14 @@ async def _identity(
                 command_timeout=config.database.command_timeout,
             )
         )
+        for_exports = await stack.enter_async_context(
+            database.connect(
+                url,
+                size=config.exports.pool_size,
+                command_timeout=config.database.command_timeout,
+                name="bff-exports",
+            )
+        )
         http = await stack.enter_async_context(outbound.client_session())
         hears = listener.Listener(config.database.listen_url.get_secret_value() or url)
         provider = Provider(
@@ -142,12 +155,15 @@ async def _identity(
         store = SessionStore(db, ring)
         tenancy = Tenancy(db, config.tenancy.claim)
         app[database.DATABASE] = db
+        app[EXPORTS] = Exports(for_exports, config.exports)
         app[outbound.OUTBOUND] = http
         app[listener.LISTENER] = hears
         app[PROVIDER] = provider
         app[STORE] = store
         app[TENANCY] = tenancy
         app[INVITES] = Invites(db)
+        app[MEMBERS] = Members(db)
+        app[RULES] = Rules(db)
         app[COOKIES] = Cookies(ring, rules)
         app[TRANSACTIONS] = Transactions(ring, rules)
         app[DEVICE] = KnownDevice(ring, rules)
@@ -182,10 +198,12 @@ async def _land(app: web.Application) -> None:
 
 
 @asynccontextmanager
-async def worker(config: Config) -> AsyncGenerator[None]:
-    """Run the job worker in the background, and tidy up beside it.
+async def worker(
+    config: Config, metrics: telemetry.Metrics | None = None
+) -> AsyncGenerator[None]:
+    """Run the job workers in the background, and tidy up beside them.
 
-    Both begin again after every lost connection.
+    All begin again after every lost connection.
     """
     url = config.database.worker_url.get_secret_value()
     closing = asyncio.Event()
@@ -209,10 +227,17 @@ async def worker(config: Config) -> AsyncGenerator[None]:
     ):
         tasks = [
             asyncio.ensure_future(forever(db, http)),
-            asyncio.ensure_future(keep_tidy(db, closing, random.random)),
+            asyncio.ensure_future(
+                keep_tidy(db, closing, random.random, config.audit.keep_days)
+            ),
         ]
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                if register.is_wanted(config):
+                    await stack.enter_async_context(
+                        register.running(config, recompute_all, metrics)
+                    )
+                yield
         finally:
             closing.set()
             for task in tasks:

@@ -277,12 +277,108 @@ class Onboarding(Section):
     per_address_daily: int = Field(20, ge=1)
 
 
+class Exports(Section):
+    """Downloads of a tenant's data."""
+
+    pool_size: int = Field(
+        4,
+        ge=1,
+        description="Connections for exports alone, in each process: a slow reader "
+        "holds one.",
+    )
+    per_tenant: int = Field(
+        2, ge=1, description="Exports of one tenant at once, in each process."
+    )
+    max_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds an export may take; a reader who is slower is cut off.",
+    )
+
+
 class Worker(Section):
     """The job queue."""
 
     embedded: bool = Field(default=True, description="Run one inside `bff serve`.")
     heartbeat: float = Field(10.0, gt=0, le=10, description="Seconds.")
     dequeue: float = Field(5.0, gt=0, le=5, description="Seconds.")
+
+
+class Acra(Section):
+    """The Singapore company register."""
+
+    collection_url: str = Field(
+        "https://api-production.data.gov.sg/v2/public/api/collections/2/metadata",
+        description="Where the datasets of the register are listed.",
+    )
+    api_url: str = Field(
+        "https://data.gov.sg/api/action/datastore_search",
+        description="Where a dataset is read, page by page.",
+    )
+    resource_id: str = Field(
+        "", description="The one dataset to read; all of the collection by default."
+    )
+    method: Literal["bulk", "pages"] = Field(
+        "bulk",
+        description="How a whole dataset is read: as one file, or by `api_url`.",
+    )
+    page_size: int = Field(
+        5000, ge=1, le=32000, description="Records asked for in one call."
+    )
+    download_url: str = Field(
+        "https://api-open.data.gov.sg/v1/public/api/datasets",
+        description="Where a dataset's file is asked for.",
+    )
+    download_from: tuple[str, ...] = Field(
+        (
+            "https://s3.ap-southeast-1.amazonaws.com/table-downloads-ingest.data.gov.sg/",
+            "https://s3.ap-southeast-1.amazonaws.com/blobs.data.gov.sg/",
+        ),
+        description="What the address of a file may begin with; no other is called.",
+    )
+    download_limit: int = Field(
+        2**30, ge=2**20, description="Largest file of a dataset, bytes."
+    )
+    rate: int = Field(
+        4,
+        ge=2,
+        description="Calls in ten seconds at most; half as many for files. Without a "
+        "key 4, with one 8 (development) or 20 (production).",
+    )
+    api_key: Secret = Field(
+        SecretStr(""), description="Key for data.gov.sg, which allows more calls."
+    )
+    timeout: float = Field(30.0, gt=0, description="Seconds for one call.")
+    webhook_secret: Secret = Field(
+        SecretStr(""),
+        description="Signs POST /acra/ingest, at least 32 characters; several, divided "
+        "by commas, while one replaces the other. Without it the route is closed.",
+    )
+    scheduled: bool = Field(
+        default=False, description="Read the register at the times of `schedule`."
+    )
+    schedule: str = Field("22 1 * * *", description="When: a cron expression.")
+    timezone: str = Field("Asia/Singapore", description="Whose time `schedule` is.")
+    at_start: bool = Field(
+        default=False, description="Queue a run when a worker starts, too."
+    )
+    page_by_page: bool = Field(
+        default=False, description="One page every `interval`, instead of `schedule`."
+    )
+    interval: float = Field(10.0, gt=0, description="Seconds between two such pages.")
+    refused_folder: Path | None = Field(
+        None,
+        description="Where the file of refused records is written; by default only "
+        "`bff acra ingest` writes one, into the folder it is called in.",
+    )
+
+
+class Audit(Section):
+    """What was done in a tenant, and by whom."""
+
+    keep_days: int = Field(
+        400, ge=1, le=36_500, description="Days until the worker deletes an entry."
+    )
 
 
 class Info(Section):
@@ -321,7 +417,10 @@ class Config(BaseSettings):
     )
     tenancy: Tenancy = Tenancy()
     onboarding: Onboarding = Onboarding()
+    exports: Exports = Exports()
     worker: Worker = Worker()
+    acra: Acra = Acra()
+    audit: Audit = Audit()
     info: Info = Info()
     telemetry: Telemetry = Telemetry()
 

@@ -9,6 +9,9 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -21,6 +24,7 @@ ORIGIN = re.compile(
 )
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LARGEST_PORT = 65535
+SECRET_LENGTH = 32
 # Of the one the person is in or chooses; of all they are in.
 ORGANIZATION_SCOPES = {"organization", "organization:*"}
 
@@ -35,6 +39,7 @@ def problems_of(config: Config) -> list[str]:
         *_tenancy(config),
         *_cookies(config),
         *_proxies(config),
+        *_acra(config),
     ]
     if config.environment == "production":
         found += _production(config)
@@ -233,6 +238,40 @@ def _proxies(config: Config) -> list[str]:
                     f"proxy.{name}.upstreams.{index}: give http://HOST:PORT, "
                     "https://HOST or unix:/path"
                 )
+    return found
+
+
+def _acra(config: Config) -> list[str]:
+    acra = config.acra
+    found = []
+    if acra.scheduled and not croniter.is_valid(acra.schedule):
+        found.append(
+            "acra.schedule: give five fields of cron, for example 22 1 * * * for 01:22"
+        )
+    try:
+        ZoneInfo(acra.timezone)
+    except (KeyError, ValueError, OSError):
+        found.append("acra.timezone: give a name like Asia/Singapore")
+    secrets = acra.webhook_secret.get_secret_value()
+    if secrets and any(len(s.strip()) < SECRET_LENGTH for s in secrets.split(",")):
+        found.append(
+            f"acra.webhook_secret: give at least {SECRET_LENGTH} characters, made by "
+            "chance"
+        )
+    places = {
+        "collection_url": acra.collection_url,
+        "api_url": acra.api_url,
+        "download_url": acra.download_url,
+    } | {f"download_from.{n}": url for n, url in enumerate(acra.download_from)}
+    for key, url in places.items():
+        if not _is_address(url):
+            found.append(f"acra.{key}: give https://HOST/PATH")
+        elif not url.startswith("https://") and not (
+            config.environment == "dev" and _is_loopback(url)
+        ):
+            found.append(f"acra.{key}: must be https")
+        elif key.startswith("download_from") and not url.endswith("/"):
+            found.append(f"acra.{key}: must end in /, or others' names begin alike")
     return found
 
 

@@ -171,25 +171,23 @@ async def _begun(
     except TimeoutError:
         connection.terminate()
         raise
-    except asyncio.CancelledError:
-        # In the middle of a statement there is nothing to be said: giving the
-        # connection back cancels it and rolls back.
+    except BaseException:
+        # In the middle of a statement, or to a server that is gone, there is nothing to
+        # be said: giving the connection back cancels and rolls back.
         with suppress(asyncpg.InterfaceError):
             await transaction.rollback()
-        raise
-    except BaseException:
-        await transaction.rollback()
         raise
     else:
         await transaction.commit()
 
 
 async def set_tenant(
-    connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int
+    connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int | None
 ) -> None:
     """Let *connection*'s transaction see *tenant_id*, and no other tenant."""
     await connection.execute(
-        "SELECT set_config('request.tenant_id', $1, true)", str(tenant_id)
+        "SELECT set_config('request.tenant_id', $1, true)",
+        "" if tenant_id is None else str(tenant_id),
     )
 
 

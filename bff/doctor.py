@@ -11,11 +11,13 @@ import aiohttp
 import asyncpg
 
 from bff import migrate
+from bff.catalogue import read_catalogue
 from bff.identity.accounts import Accounts
 from bff.identity.admin_api import AccountRefused
 from bff.identity.client_auth import ClientKeyError
 from bff.identity.messages import ProviderUnavailable, Refusal, TokenRefused
 from bff.identity.provider import Provider
+from bff.isolation import problems_of
 from bff.outbound import client_session
 from bff.roles import problems_of_role
 from bff.sessions.keyring import load_ring
@@ -85,6 +87,9 @@ async def _database(config: Config) -> AsyncGenerator[Finding]:
             )
             if name == "database":
                 yield await _schema(connection)
+                wrong = problems_of(await read_catalogue(connection))
+                said = "; ".join(wrong) or "tenants stay apart by the catalogue"
+                yield Finding("isolation", ok=not wrong, said=said)
         except UNREACHABLE as error:
             yield Finding(name, ok=False, said=f"broke off ({type(error).__name__})")
         finally:

@@ -36,6 +36,20 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "COOKIE_SECURE": ("session", "secure"),
 }
 OFF = ("", "0", "false", "no", "off")
+# The original's names for its reader of the register, read by `bff acra` alone: names
+# as plain as these mean something else to other programs.
+ACRA_ALIASES = {
+    "API_URL": "BFF_ACRA__API_URL",
+    "RESOURCE_ID": "BFF_ACRA__RESOURCE_ID",
+    "PAGE_SIZE": "BFF_ACRA__PAGE_SIZE",
+    "TEST_PAGE_BY_PAGE": "BFF_ACRA__PAGE_BY_PAGE",
+    "INTERVAL_SECONDS": "BFF_ACRA__INTERVAL",
+}
+# Those that switch off what ours switches on.
+ACRA_OPPOSITES = {
+    "DISABLE_STARTUP_INGEST": "BFF_ACRA__AT_START",
+    "DISABLE_SCHEDULER": "BFF_ACRA__SCHEDULED",
+}
 REFUSED = {
     "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK": "one password for all tenants is what this "
     "gateway abolishes; every tenant gets its own random one. Remove the variable",
@@ -72,6 +86,18 @@ class EnvironmentSource(PydanticBaseSettingsSource):
                 path = tuple(name.removeprefix(PREFIX).lower().split("__"))
                 _put(found, path, _value(value))
         return found
+
+
+def with_acra_aliases(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with what the original's names for the register set."""
+    found = dict(environ)
+    for name, ours in ACRA_ALIASES.items():
+        if value := environ.get(name):
+            found.setdefault(ours, value)
+    for name, ours in ACRA_OPPOSITES.items():
+        if name in environ:
+            found.setdefault(ours, str(environ[name].lower() in OFF).lower())
+    return found
 
 
 def refusals(environ: Mapping[str, str]) -> list[str]:

@@ -145,6 +145,22 @@ class InvalidCredentials(GatewayError):
     detail = "E-mail, password or one-time code is not right."
 
 
+class WebhookRefused(GatewayError):
+    """Answer alike for a signature that is missing, wrong, or of another time."""
+
+    status = 401
+    code = "signature_refused"
+    detail = "This message is not signed as it must be, or was signed too long ago."
+
+
+class WebhookRepeated(GatewayError):
+    """Tell a caller that their message has come before, and counted."""
+
+    status = 409
+    code = "signature_used"
+    detail = "This message has been received before. Sign a new one."
+
+
 class AccountActionRequired(GatewayError):
     """Send a person to the provider's own pages, where something waits for them."""
 
@@ -220,6 +236,17 @@ class OnboardingClosed(GatewayError):
     detail = "New workspaces are not open to this account."
 
 
+class LastAdmin(GatewayError):
+    """Keep a workspace from being left without anybody who may run it."""
+
+    status = 409
+    code = "last_admin"
+    detail = (
+        "This is the last admin of the workspace. Make another member an admin first; "
+        "an admin role that comes from the identity provider does not count."
+    )
+
+
 class InviteNotFound(NotFound):
     """Answer alike for an invitation that is unknown, used, or too old."""
 
@@ -235,6 +262,14 @@ class InviteForAnother(GatewayError):
     detail = (
         "This invitation is for another e-mail address, or yours is not confirmed yet."
     )
+
+
+class RulesFull(GatewayError):
+    """Refuse one more customer rule than a tenant may have."""
+
+    status = 409
+    code = "rules_full"
+    detail = "Your workspace has as many rules as it may. Delete one first."
 
 
 class Unavailable(GatewayError):
@@ -290,6 +325,17 @@ class TooManyStreams(GatewayError):
     status = 429
     code = "too_many_streams"
     detail = "Too many answers are streaming at once. Close one and try again."
+
+
+class TooManyExports(GatewayError):
+    """Limit how many exports one tenant has at once."""
+
+    status = 429
+    code = "too_many_exports"
+    detail = (
+        "Your workspace is downloading as much as it may at once. Wait until one is "
+        "complete and try again."
+    )
 
 
 # The libraries know no HTTP status; subclasses inherit their parent's row.

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from bff.roles import APP, WORKER
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import asyncpg
 
 FILE_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
@@ -49,6 +51,25 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class State:
+    """A migration as this release and a database know it.
+
+    *applied_at* is None while it is missing; *known* when this release has its file,
+    and *changed* when that is not the one that was applied.
+    """
+
+    name: str
+    applied_at: datetime | None
+    known: bool
+    changed: bool
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether this release finds what it expects."""
+        return self.applied_at is not None and self.known and not self.changed
+
+
 def folder() -> Path:
     """Return where the migrations are: beside us in a wheel, above in a checkout."""
     packaged = Path(__file__).parent / "migrations"
@@ -75,6 +96,43 @@ def available(directory: Path | None = None) -> list[Migration]:
     return found
 
 
+async def states(
+    connection: asyncpg.Connection, migrations: list[Migration]
+) -> list[State]:
+    """Return all of *migrations*, and all of *connection*'s database, in order."""
+    known = {migration.number: migration for migration in migrations}
+    applied = {row["number"]: row for row in await _ledger(connection)}
+    found = []
+    for number in sorted(known.keys() | applied.keys()):
+        file, row = known.get(number), applied.get(number)
+        found.append(
+            State(
+                file.name if file else row["name"] if row else "",
+                row["applied_at"] if row else None,
+                known=file is not None,
+                changed=bool(file and row and file.checksum != row["checksum"]),
+            )
+        )
+    return found
+
+
+async def require_current(
+    connection: asyncpg.Connection, migrations: list[Migration] | None = None
+) -> None:
+    """Refuse a database whose schema is not the one that this release is written for.
+
+    Raises:
+        MigrationError: saying what to do, when it is older, newer, or another.
+    """
+    migrations = available() if migrations is None else migrations
+    if todo := await pending(connection, migrations):
+        raise MigrationError(
+            f"the database is of an older release: {todo[0].name} is missing"
+            f"{f' and {len(todo) - 1} more' if todo[1:] else ''}. Run `bff migrate up` "
+            "of this release first"
+        )
+
+
 async def pending(
     connection: asyncpg.Connection, migrations: list[Migration]
 ) -> list[Migration]:
@@ -83,12 +141,7 @@ async def pending(
     Raises:
         MigrationError: when an applied file has changed since, or is unknown here.
     """
-    if not await connection.fetchval("SELECT to_regclass('schema_migrations')"):
-        return migrations
-    rows = await connection.fetch(
-        "SELECT number, name, checksum FROM schema_migrations"
-    )
-    applied = {row["number"]: row for row in rows}
+    applied = {row["number"]: row for row in await _ledger(connection)}
     known = {migration.number for migration in migrations}
     if newer := sorted(set(applied) - known):
         raise MigrationError(
@@ -131,6 +184,14 @@ async def migrate(
         return todo
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+
+
+async def _ledger(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    if not await connection.fetchval("SELECT to_regclass('schema_migrations')"):
+        return []
+    return await connection.fetch(
+        "SELECT number, name, checksum, applied_at FROM schema_migrations"
+    )
 
 
 async def _missing_roles(connection: asyncpg.Connection) -> list[str]:

@@ -18,14 +18,19 @@ from bff.access import (
     guarded,
     role,
 )
+from bff.acra import webhook as acra
 from bff.auth import routes as auth
 from bff.auth import sso
 from bff.auth.backchannel import backchannel_logout
 from bff.auth.own_sessions import end_own_session, own_sessions
 from bff.auth.register import register
+from bff.auth.switching import switch, tenants
 from bff.exports import routes as exports
 from bff.graph import graph
+from bff.icp import routes as icp
+from bff.members import people
 from bff.members import routes as members
+from bff.members.audit import audit
 from bff.onboarding import routes as onboarding
 from bff.pages import routes as pages
 
@@ -61,6 +66,8 @@ PUBLIC = (
     Route("GET", "/auth/session", auth.session, ANYONE),
     Route("GET", "/auth/sessions", own_sessions, SIGNED_IN),
     Route("DELETE", "/auth/sessions/{session_id}", end_own_session, SIGNED_IN),
+    Route("GET", "/auth/tenants", tenants, SIGNED_IN),
+    Route("POST", "/auth/tenant", switch, SIGNED_IN),
     Route("POST", "/auth/backchannel-logout", backchannel_logout, PROBE),
     Route("GET", "/whoami", auth.whoami, SIGNED_IN),
     # Onboarding
@@ -78,15 +85,33 @@ PUBLIC = (
         role("admin"),
     ),
     Route("POST", "/invites/redeem", members.redeem, SIGNED_IN),
+    Route("GET", "/tenants/{tenant_id}/members", people.members, role("admin")),
+    Route(
+        "PATCH",
+        "/tenants/{tenant_id}/members/{user}",
+        people.change_member,
+        role("admin"),
+    ),
+    Route(
+        "DELETE",
+        "/tenants/{tenant_id}/members/{user}",
+        people.remove_member,
+        role("admin"),
+    ),
     Route(
         "DELETE",
         "/tenants/{tenant_id}/members/{user}/sessions",
-        members.end_member_sessions,
+        people.end_member_sessions,
         role("admin"),
     ),
+    Route("GET", "/tenants/{tenant_id}/audit", audit, role("admin")),
     # A tenant's data
     Route("GET", "/export/latest_scores.json", exports.scores_json, TENANT),
     Route("GET", "/export/latest_scores.csv", exports.scores_csv, TENANT),
+    Route("GET", "/icp/rules", icp.rules, TENANT),
+    Route("POST", "/icp/rules", icp.save_rule, role("ops", "admin")),
+    Route("DELETE", "/icp/rules/{rule_id}", icp.delete_rule, role("ops", "admin")),
+    Route("POST", "/acra/ingest", acra.ingest, PROBE),
     # Pages
     Route("GET", "/", pages.page("index.html"), PAGE),
     Route("GET", "/login", pages.login, OPEN_PAGE),

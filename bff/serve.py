@@ -1,7 +1,7 @@
 """Serve both listeners until told to stop, then drain.
 
-SIGTERM: unready at once, new streams refused; open ones, renewals of tokens and
-registrations get the drain time, then they are cut; what was cut resumes elsewhere.
+SIGTERM: unready at once, new streams refused; open ones, exports, renewals of tokens
+and registrations get the drain time, then they are cut; what was cut resumes elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from aiohttp import web
 from bff.access import REFRESHER
 from bff.app import make_admin_app, make_app
 from bff.auth.registrar import REGISTRAR
+from bff.exports.slots import EXPORTS
 from bff.graph import LIVE
 from bff.wire import GatewayRunner, split_address
 
@@ -65,8 +66,10 @@ async def drain(app: web.Application, seconds: float) -> None:
     Renewals of tokens and registrations are waited for likewise, in the same time: who
     waits for one gets an answer.
     """
-    live = app[LIVE]
-    live.draining = True
+    live, exports = app[LIVE], app[EXPORTS]
+    live.draining = exports.draining = True
+    if exports.running:
+        log.info("draining %d exports, %g s at most", exports.running, seconds)
     if streams := live.total:
         log.info("draining %d streams, %g s at most", streams, seconds)
 
@@ -75,7 +78,7 @@ async def drain(app: web.Application, seconds: float) -> None:
             await live.idle.wait()
         await app[REFRESHER].flights.landed()
 
-    waiting = [over()]
+    waiting = [over(), exports.finished()]
     if REGISTRAR in app:
         waiting.append(app[REGISTRAR].finished())
     with suppress(TimeoutError):

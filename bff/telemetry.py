@@ -76,6 +76,18 @@ class Metrics:
         self.refreshes = Counter(
             "bff_refreshes_total", "By outcome.", ["outcome"], registry=self.registry
         )
+        self.acra_runs = Counter(
+            "bff_acra_runs_total",
+            "Runs of the register that the worker made, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.acra_records = Counter(
+            "bff_acra_records_total",
+            "Records of the register that the worker read, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
 
 
 METRICS = web.AppKey("metrics", Metrics)

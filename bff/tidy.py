@@ -32,18 +32,26 @@ OVER = {
     "sign_in_failure": "at < now() - interval '1 day'",
     "attempts": "at < now() - interval '2 days'",
     "logout_token": "expires_at < now() - interval '1 day'",
+    "acra_signature": "expires_at < now()",
     "tenant_invites": "expires_at < now() - interval '30 days'",
 }
 
 
-async def tidy(database: Database, *, batch: int = BATCH) -> dict[str, int]:
+# What was done is kept for as long as the operator wants to know it.
+AUDIT_DAYS = 400
+
+
+async def tidy(
+    database: Database, *, batch: int = BATCH, audit_days: int = AUDIT_DAYS
+) -> dict[str, int]:
     """Delete what is over and count it by table; nothing while another replica does.
 
     Raises:
         DatabaseUnavailable: when the database goes away; what is done stays done.
     """
     deleted: dict[str, int] = {}
-    for table, over in OVER.items():
+    old = f"at < now() - interval '{audit_days:d} days'"
+    for table, over in {**OVER, "audit_log": old}.items():
         while True:
             count = await _delete(database, table, over, batch)
             if count is None:
@@ -56,13 +64,16 @@ async def tidy(database: Database, *, batch: int = BATCH) -> dict[str, int]:
 
 
 async def keep_tidy(
-    database: Database, closing: asyncio.Event, random: Callable[[], float]
+    database: Database,
+    closing: asyncio.Event,
+    random: Callable[[], float],
+    audit_days: int = AUDIT_DAYS,
 ) -> None:
     """Tidy now and hourly until *closing*; *random* gives numbers from 0 to 1."""
     # Not `while True`: a connection that breaks as we cancel hides the cancelling.
     while not closing.is_set():
         try:
-            deleted = await tidy(database)
+            deleted = await tidy(database, audit_days=audit_days)
         except DatabaseUnavailable:
             log.warning("nothing was tidied: no database")
         except Exception:

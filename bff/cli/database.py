@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -11,10 +12,15 @@ import typer
 
 from bff import migrate
 from bff.cli.common import ConfigFile, fail, load, url_of
+from bff.migrate import available
 from bff.roles import APP, OWNER, WORKER, ensure_roles
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from bff.config import Config
+
+T = TypeVar("T")
 
 roles = typer.Typer(help="The database's roles.", no_args_is_help=True)
 migrations = typer.Typer(help="The database's schema.", no_args_is_help=True)
@@ -57,36 +63,59 @@ def roles_command(
 
 @migrations.command("up")
 def up_command(config: ConfigFile = None) -> None:
-    """Apply what is missing, in order."""
-    for migration in asyncio.run(_run(load(config), apply=True)):
+    """Apply what is missing, in order; exit 1 where the schema does not fit."""
+    for migration in asyncio.run(_as_owner(load(config), migrate.migrate)):
         typer.echo(f"applied {migration.name}")
     typer.echo("the schema is up to date")
 
 
 @migrations.command("plan")
 def plan_command(config: ConfigFile = None) -> None:
-    """List what `up` would apply."""
-    for migration in asyncio.run(_run(load(config), apply=False)):
+    """List what `up` would apply; exit 1 where it would refuse."""
+    todo = asyncio.run(
+        _as_owner(load(config), lambda owner: migrate.pending(owner, available()))
+    )
+    for migration in todo:
         typer.echo(f"would apply {migration.name}")
 
 
 @migrations.command("status")
 def status_command(config: ConfigFile = None) -> None:
-    """Tell whether the schema fits this release; exit 1 if not."""
-    todo = asyncio.run(_run(load(config), apply=False))
-    typer.echo(f"{len(todo)} of {len(migrate.available())} migrations are missing")
-    if todo:
+    """List every migration with the time it was applied, in UTC, or as missing.
+
+    Exit 0 when the schema is this release's. Exit 1 when migrations are missing, when
+    the database has some that this release does not know or has changed since, and
+    when it cannot be asked.
+    """
+    found = asyncio.run(
+        _as_owner(load(config), lambda owner: migrate.states(owner, available()))
+    )
+    width = max((len(state.name) for state in found), default=0)
+    for state in found:
+        typer.echo(f"{state.name:{width}}  {_told(state)}")
+    missing = sum(state.applied_at is None for state in found)
+    typer.echo(f"{missing} of {len(found)} migrations are missing")
+    if not all(state.fits for state in found):
         raise typer.Exit(1)
 
 
-async def _run(settings: Config, *, apply: bool) -> list[migrate.Migration]:
+def _told(state: migrate.State) -> str:
+    if state.applied_at is None:
+        return "missing"
+    said = f"applied {state.applied_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    if not state.known:
+        return f"{said}, by a newer release"
+    return f"{said}, changed since" if state.changed else said
+
+
+async def _as_owner(
+    settings: Config, act: Callable[[asyncpg.Connection], Awaitable[T]]
+) -> T:
     url = url_of(settings.database.owner_url, "database.owner_url")
     try:
         connection = await asyncpg.connect(url, timeout=10)
         try:
-            if apply:
-                return await migrate.migrate(connection)
-            return await migrate.pending(connection, migrate.available())
+            return await act(connection)
         finally:
             await connection.close()
     except migrate.MigrationError as error:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
+import asyncpg
 import typer
 import uvloop
 
-from bff import access_log
+from bff import access_log, migrate
 from bff import app as application
 from bff.cli.common import ConfigFile, fail, load, url_of
-from bff.doctor import examine
+from bff.doctor import UNREACHABLE, examine
 from bff.identity.client_auth import ClientKeyError
 from bff.serve import CannotListen, serve, stop_signal
 from bff.sessions.sealing import KeyRingError
@@ -20,6 +22,8 @@ from bff.workers import Workers, for_worker, problem_with_workers
 
 if TYPE_CHECKING:
     from bff.config import Config
+
+log = logging.getLogger(__name__)
 
 
 def add(app: typer.Typer) -> None:
@@ -41,6 +45,7 @@ def add(app: typer.Typer) -> None:
         settings = load(config)
         count = workers or settings.server.workers
         access_log.configure(settings.telemetry)
+        uvloop.run(_require_schema(settings.database.url.get_secret_value()))
         if count == 1:
             _serve(settings)
             return
@@ -55,8 +60,9 @@ def add(app: typer.Typer) -> None:
     def worker_command(config: ConfigFile = None) -> None:
         """Run onboarding jobs only, for where `bff serve` does not embed a worker."""
         settings = load(config)
-        url_of(settings.database.worker_url, "database.worker_url")
+        url = url_of(settings.database.worker_url, "database.worker_url")
         access_log.configure(settings.telemetry)
+        uvloop.run(_require_schema(url))
         uvloop.run(_work(settings))
 
     @app.command("doctor")
@@ -86,6 +92,24 @@ def _serve_one(settings: Config, number: int) -> None:
         _serve(own, number)
     except typer.Exit as ended:
         sys.exit(ended.exit_code)
+
+
+async def _require_schema(url: str) -> None:
+    """End the command where the database is known to be of another release.
+
+    One that cannot be asked may be on its way: then we start, and answer 503 until it
+    comes. Only a start is refused: whoever serves goes on through a migration.
+    """
+    try:
+        connection = await asyncpg.connect(url, timeout=5)
+        try:
+            await migrate.require_current(connection)
+        finally:
+            connection.terminate()
+    except migrate.MigrationError as error:
+        fail(str(error))
+    except UNREACHABLE as error:
+        log.warning("the schema could not be checked: %s", type(error).__name__)
 
 
 async def _work(settings: Config) -> None:

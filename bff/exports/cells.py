@@ -1,28 +1,21 @@
-"""Write CSV that a spreadsheet shows and never runs."""
+"""Say which texts a spreadsheet would run, and show them instead.
+
+The cells are written by PostgreSQL, so the rule is an SQL expression.
+"""
 
 from __future__ import annotations
-
-import csv
-import io
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # A cell beginning with one of these is read as a formula (OWASP, CSV injection); the
 # full-width ones are read so by spreadsheets set to Japanese.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - see above
+_LISTED = ", ".join(str(ord(sign)) for sign in FORMULA)
 
 
-def safe(value: object) -> object:
-    """Return *value* for a cell: texts that could be formulas get an apostrophe."""
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return "" if value is None else value
+def safe(column: str) -> str:
+    """Return SQL for the text *column* in a cell: an apostrophe before formulas.
 
-
-def row(values: Iterable[object]) -> bytes:
-    """Write one CSV line (RFC 4180)."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow([safe(value) for value in values])
-    return out.getvalue().encode()
+    `ascii` gives the code point of the first character (of a UTF-8 database, which ours
+    is), and 0 for an empty text.
+    """
+    is_formula = f"ascii({column}) IN ({_LISTED})"
+    return f"CASE WHEN {is_formula} THEN '''' || {column} ELSE {column} END"

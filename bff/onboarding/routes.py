@@ -18,6 +18,7 @@ from bff.onboarding.phases import document
 from bff.onboarding.store import ONBOARDING, Founder
 from bff.onboarding.watch import WATCH
 from bff.sessions.revocation import ENDED, CutTask
+from bff.telemetry import REQUEST_ID
 from bff.tenancy.store import TENANCY
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ async def first_login(request: web.Request) -> web.Response:
         email_verified=ticket.email_verified,
         address=address_of(request),
         workspace_name=body.workspace_name,
+        request_id=request.get(REQUEST_ID, ""),
     )
     store = request.app[ONBOARDING]
     started = await asyncio.shield(store.start(founder, ticket.tenant_id))

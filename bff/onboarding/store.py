@@ -10,6 +10,7 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
 from bff import daily_caps
+from bff.audit import SYSTEM, Actor, record
 from bff.client_address import network_of
 from bff.database import set_tenant
 from bff.errors import OnboardingClosed
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 JOB = "onboarding"
 CHANNEL = "onboarding"
+# Where an attempt ends; nothing is saved of it after that.
+OUTCOMES = ("ready", "error")
 ENOUGH = "That is enough new workspaces for today. Try again tomorrow."
 
 
@@ -36,6 +39,7 @@ class Founder:
     email_verified: bool
     address: str
     workspace_name: str | None = None
+    request_id: str = ""
 
     @property
     def user_id(self) -> str:
@@ -84,7 +88,22 @@ class OnboardingStore:
             if tenant_id is None:
                 tenant_id = await self._found(connection, founder)
             await set_tenant(connection, tenant_id)
-            return await self._ensure(connection, tenant_id, founder)
+            started = await self._ensure(connection, tenant_id, founder)
+            if started.fresh:
+                by = Actor(
+                    founder.user_id,
+                    founder.email,
+                    founder.address,
+                    founder.request_id,
+                )
+                attempt = started.progress.attempt
+                entry = by.did(
+                    "onboarding.started" if attempt == 1 else "onboarding.restarted",
+                    tenant_id,
+                    attempt=attempt,
+                )
+                await record(connection, entry)
+            return started
 
     async def get(self, tenant_id: int) -> tuple[Progress, int] | None:
         """Return the progress of a tenant and its event number, None before a start."""
@@ -125,7 +144,18 @@ class OnboardingStore:
     async def save(self, tenant_id: int, progress: Progress, fence: int) -> bool:
         """Write progress and tell everybody; False when someone else took over."""
         async with self._database.tenant_transaction(tenant_id) as connection:
-            return await _write(connection, tenant_id, progress, fence)
+            done = await _write(connection, tenant_id, progress, fence)
+            if done and progress.status in OUTCOMES:
+                entry = SYSTEM.did(
+                    "onboarding.ready"
+                    if progress.status == "ready"
+                    else "onboarding.failed",
+                    tenant_id,
+                    attempt=progress.attempt,
+                    phase=progress.next(),
+                )
+                await record(connection, entry)
+        return done
 
     async def _found(
         self, connection: asyncpg.pool.PoolConnectionProxy, founder: Founder

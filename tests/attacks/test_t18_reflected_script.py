@@ -74,7 +74,7 @@ async def ask_for(world: World, payload: str) -> None:
         ("/login", ("return_to", "error", "message", "prompt", payload)),
         ("/auth/callback", ("error", "error_description", "state", "code", "iss")),
         ("/onboarding", ("return_to", "tenant", payload)),
-        ("/export/latest_scores.csv", ("limit",)),
+        ("/export/latest_scores.csv", ("limit", "include")),
         ("/auth/session", ("callback", "jsonp")),
     )
     for path, ones in names:

@@ -74,3 +74,15 @@ async def owner_of(server: Postgres, name: str) -> AsyncGenerator[asyncpg.Connec
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def superuser_of(
+    server: Postgres, name: str
+) -> AsyncGenerator[asyncpg.Connection]:
+    """Connect to *name* as one who sees every row."""
+    connection = await asyncpg.connect(server.url(SUPERUSER, name))
+    try:
+        yield connection
+    finally:
+        await connection.close()

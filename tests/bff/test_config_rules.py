@@ -54,6 +54,59 @@ def test_organizations_must_be_asked_for(scope: str, *, is_good: bool) -> None:
         assert "auth.scope" in problems(env)["tenancy.source"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("API_URL", "http://data.gov.sg/api", "must be https"),
+        ("API_URL", "data.gov.sg", "give https://HOST/PATH"),
+        ("COLLECTION_URL", "ftp://data.gov.sg/x", "give https://HOST/PATH"),
+        ("DOWNLOAD_URL", "http://10.0.0.1/x", "must be https"),
+        ("TIMEZONE", "Singapore Time", "Asia/Singapore"),
+        ("TIMEZONE", "../../etc/passwd", "Asia/Singapore"),
+        ("TIMEZONE", "", "Asia/Singapore"),
+        ("WEBHOOK_SECRET", "short", "32 characters"),
+        ("WEBHOOK_SECRET", "x" * 32 + ",", "32 characters"),
+    ],
+)
+def test_the_register_s_settings_are_checked(name: str, value: str, said: str) -> None:
+    found = problems({**DEV, f"BFF_ACRA__{name}": value})
+
+    assert said in found[f"acra.{name.lower()}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://s3.example/bucket", "must end in /"),
+        ("http://s3.example/bucket/", "must be https"),
+        ("https://s3.example/?bucket=x/", "give https://HOST/PATH"),
+    ],
+)
+def test_files_of_the_register_come_from_a_place_that_is_told_exactly(
+    url: str, said: str
+) -> None:
+    urls = json.dumps(["https://s3.example/bucket/", url])
+    found = problems({**DEV, "BFF_ACRA__DOWNLOAD_FROM": urls})
+
+    assert said in found["acra.download_from.1"]
+
+
+def test_plain_http_is_for_fakes_on_this_machine() -> None:
+    here = {"BFF_ACRA__API_URL": "http://127.0.0.1:1/api"}
+
+    assert good({**DEV, **here}).acra.api_url
+    assert "must be https" in problems({**PRODUCTION, **here})["acra.api_url"]
+
+
+@pytest.mark.parametrize("schedule", ["", "daily", "99 1 * * *", "1 * * *"])
+def test_a_schedule_must_be_one(schedule: str) -> None:
+    told = {**DEV, "BFF_ACRA__SCHEDULE": schedule}
+
+    assert good(told).acra.schedule == schedule, "nobody follows it"
+    found = problems({**told, "BFF_ACRA__SCHEDULED": "true"})
+    assert "five fields of cron" in found["acra.schedule"]
+
+
 def with_origins(*origins: str) -> dict[str, str]:
     return {**DEV, "BFF_SERVER__PUBLIC_ORIGINS": json.dumps(origins)}
 

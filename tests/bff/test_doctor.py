@@ -93,6 +93,7 @@ async def test_all_is_well_where_all_is_well(databases: Databases) -> None:
         "database",
         "worker role",
         "schema",
+        "isolation",
         "issuer",
         "signing keys",
         "clock",
@@ -100,6 +101,18 @@ async def test_all_is_well_where_all_is_well(databases: Databases) -> None:
         "upstream graph",
     }
     assert str(found["schema"]) == "ok   schema: up to date"
+
+
+async def test_what_would_let_tenants_meet_is_named(databases: Databases) -> None:
+    async with databases.superuser() as superuser:
+        await superuser.execute(
+            "CREATE VIEW leaky AS SELECT * FROM lead_scores;"
+            "GRANT SELECT ON leaky TO bff_app"
+        )
+    found = await look(values(databases, "http://127.0.0.1:9/realms/x"))
+
+    assert not found["isolation"].ok
+    assert "view leaky reads as its owner" in found["isolation"].said
 
 
 async def test_each_thing_that_is_wrong_is_named_and_the_rest_is_still_looked_at(

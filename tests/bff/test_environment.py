@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from bff.config import Config
-from bff.environment import ALIASES, REFUSED, EnvironmentSource, refusals
+from bff.environment import (
+    ACRA_ALIASES,
+    ACRA_OPPOSITES,
+    ALIASES,
+    REFUSED,
+    EnvironmentSource,
+    refusals,
+    with_acra_aliases,
+)
 
 
 def read(environ: dict[str, str]) -> dict[str, Any]:
@@ -83,3 +91,33 @@ def test_what_we_abolish_is_refused_with_a_sentence_without_its_value(
     assert said.startswith(f"{name}: ")
     assert "hunter2" not in said
     assert refusals({name: ""}) == []
+
+
+def read_acra(environ: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = read(with_acra_aliases(environ)).get("acra", {})
+    return found
+
+
+def test_the_registers_names_of_before_are_read_for_it_alone() -> None:
+    environ = {"API_URL": "https://x", "PAGE_SIZE": "7", "RESOURCE_ID": ""}
+
+    assert read(environ) == {}
+    assert read_acra(environ) == {"api_url": "https://x", "page_size": "7"}
+    assert read_acra({**environ, "BFF_ACRA__PAGE_SIZE": "9"})["page_size"] == "9"
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [("1", "false"), ("true", "false"), ("0", "true"), ("", "true"), ("no", "true")],
+)
+def test_what_was_switched_off_by_a_name_is_switched_by_its_opposite(
+    text: str, on: str
+) -> None:
+    assert read_acra({"DISABLE_SCHEDULER": text}) == {"scheduled": on}
+
+
+@pytest.mark.parametrize("name", [*ACRA_ALIASES.values(), *ACRA_OPPOSITES.values()])
+def test_the_registers_names_of_before_mean_settings_that_exist(name: str) -> None:
+    section, key = name.removeprefix("BFF_").lower().split("__")
+
+    assert key in type(Config.model_fields[section].default).model_fields

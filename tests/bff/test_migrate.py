@@ -13,8 +13,17 @@ from pgqueuer.queries import Queries
 
 from bff import migrate
 from bff.dev.postgres import SUPERUSER, Postgres
-from bff.migrate import Migration, MigrationError, available, folder, pending
-from tests.bff.schemas import empty_database, owner_of, schema
+from bff.migrate import (
+    Migration,
+    MigrationError,
+    available,
+    folder,
+    pending,
+    require_current,
+    states,
+)
+from tests.bff.rows import ROWS, lost, snapshot
+from tests.bff.schemas import empty_database, owner_of, schema, superuser_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -71,6 +80,85 @@ async def test_one_step_at_a_time_makes_the_same_schema_as_all_at_once(
             for upto in range(start, len(everything) + 1):
                 await migrate.migrate(other, everything[:upto])
             assert await schema(other) == await schema(owner)
+
+
+@pytest.mark.parametrize("start", range(1, len(available())))
+async def test_every_step_from_every_earlier_number_keeps_the_rows_there_are(
+    postgres_server: Postgres, start: int
+) -> None:
+    everything = available()
+    async with (
+        empty_database(postgres_server) as name,
+        owner_of(postgres_server, name) as owner,
+        superuser_of(postgres_server, name) as superuser,
+    ):
+        await migrate.migrate(owner, everything[:start])
+        for number in range(1, start + 1):
+            await superuser.execute(ROWS[number])
+        before = await snapshot(superuser)
+        assert all(before.values()), "write rows for the new table"
+        for upto in range(start + 1, len(everything) + 1):
+            await migrate.migrate(owner, everything[:upto])
+            after = await snapshot(superuser)
+            assert lost(before, after) == []
+            await superuser.execute(ROWS[upto])
+            before = await snapshot(superuser)
+            assert all(before.values()), "write rows for the new table"
+
+
+async def test_a_step_that_loses_rows_would_be_noticed(
+    postgres_server: Postgres,
+) -> None:
+    everything = available()
+    for bad in (
+        "DELETE FROM attempts",
+        "UPDATE companies SET name = 'x'",
+        "ALTER TABLE tenant_users DROP COLUMN email",
+        "DROP TABLE pgqueuer_log",
+    ):
+        async with (
+            empty_database(postgres_server) as name,
+            owner_of(postgres_server, name) as owner,
+            superuser_of(postgres_server, name) as superuser,
+        ):
+            await migrate.migrate(owner, everything[:3])
+            for number in (1, 2, 3):
+                await superuser.execute(ROWS[number])
+            before = await snapshot(superuser)
+            await migrate.migrate(owner, [*everything[:3], Migration(4, "0004_b", bad)])
+            assert lost(before, await snapshot(superuser)), bad
+
+
+async def test_what_this_release_expects_is_required_and_what_to_do_is_said(
+    owner: asyncpg.Connection,
+) -> None:
+    every = [GOOD, LATER, THIRD]
+    with pytest.raises(MigrationError, match=r"0001_good is missing and 2 more.*up"):
+        await require_current(owner, every)
+    await migrate.migrate(owner, [GOOD, LATER])
+    with pytest.raises(MigrationError, match=r"older.*0003_third is missing\. Run"):
+        await require_current(owner, every)
+    with pytest.raises(MigrationError, match=r"0002.*newer.*Deploy that one"):
+        await require_current(owner, [GOOD])
+    changed = Migration(1, "0001_good", "SELECT 1")
+    with pytest.raises(MigrationError, match=r"0001_good was changed"):
+        await require_current(owner, [changed, LATER])
+    await require_current(owner, [GOOD, LATER])
+
+
+async def test_each_migration_s_state_is_told(owner: asyncpg.Connection) -> None:
+    assert [state.fits for state in await states(owner, [GOOD])] == [False]
+    await migrate.migrate(owner, [GOOD, LATER, THIRD])
+    changed = Migration(2, "0002_later", "SELECT 1")
+
+    found = await states(owner, [GOOD, changed])
+
+    assert [(s.name, s.known, s.changed, s.fits) for s in found] == [
+        ("0001_good", True, False, True),
+        ("0002_later", True, True, False),
+        ("0003_third", False, False, False),
+    ]
+    assert all(state.applied_at for state in found)
 
 
 async def test_two_at_once_apply_once_and_both_succeed(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from bff.catalogue import read_catalogue
 from bff.dev.postgres import SUPERUSER, Postgres
 from bff.roles import ROLES, ensure_roles, problems_of_role
 
@@ -57,6 +58,7 @@ EXPECTED_POLICIES = {
 EXPECTED_GRANTS = {
     "bff_app": {
         "acra_runs": "INSERT SELECT",
+        "acra_signature": "DELETE INSERT SELECT",
         "attempts": "DELETE INSERT SELECT",
         "audit_log": "INSERT SELECT",
         "auth_session": "INSERT SELECT UPDATE",
@@ -64,7 +66,7 @@ EXPECTED_GRANTS = {
         "contacts": "SELECT",
         "ended_session": "INSERT SELECT",
         "enrichment_runs": "INSERT SELECT UPDATE",
-        "icp_candidate_companies": "DELETE INSERT SELECT UPDATE",
+        "icp_candidate_companies": "DELETE INSERT SELECT",
         "icp_rules": "DELETE INSERT SELECT UPDATE",
         "lead_features": "DELETE INSERT SELECT UPDATE",
         "lead_scores": "DELETE INSERT SELECT UPDATE",
@@ -81,6 +83,7 @@ EXPECTED_GRANTS = {
     "bff_worker": {
         "acra_ingest": "DELETE INSERT SELECT UPDATE",
         "acra_runs": "INSERT SELECT UPDATE",
+        "acra_signature": "DELETE SELECT",
         "attempts": "DELETE SELECT",
         "audit_log": "DELETE INSERT SELECT",
         "auth_session": "DELETE SELECT",
@@ -155,6 +158,58 @@ async def test_grants_are_exactly_the_expected_ones(
         )
 
     assert {row["table_name"]: row["may"] for row in rows} == EXPECTED_GRANTS[role]
+
+
+# By kind and role: what is granted beside whole tables; nobody has more.
+EXPECTED_BESIDE = {
+    ("column", "bff_worker"): {
+        ("auth_session.successor", "UPDATE"),
+        ("icp_rules.candidates", "UPDATE"),
+        ("icp_rules.computed_at", "UPDATE"),
+    },
+    ("schema", "PUBLIC"): {("public", "USAGE")},
+    ("schema", "bff_app"): {("public", "USAGE")},
+    ("schema", "bff_worker"): {("public", "USAGE")},
+    ("sequence", "bff_app"): {
+        ("enrichment_runs_run_id_seq", "USAGE"),
+        ("icp_rules_rule_id_seq", "USAGE"),
+        ("pgqueuer_id_seq", "USAGE"),
+        ("tenants_tenant_id_seq", "USAGE"),
+    },
+    ("sequence", "bff_worker"): {
+        ("companies_company_id_seq", "USAGE"),
+        ("pgqueuer_id_seq", "USAGE"),
+        ("pgqueuer_log_id_seq", "USAGE"),
+        ("pgqueuer_schedules_id_seq", "USAGE"),
+        ("pgqueuer_statistics_id_seq", "USAGE"),
+        ("tenants_tenant_id_seq", "USAGE"),
+    },
+}
+# Everybody may call these, as PostgreSQL has it: they act with the caller's rights.
+EXPECTED_FUNCTIONS = {
+    "announce_ended_session",
+    "company_name_key",
+    "fn_pgqueuer_changed",
+}
+
+
+async def test_nothing_else_is_granted_to_anybody(databases: Databases) -> None:
+    async with databases.superuser() as superuser:
+        found = await read_catalogue(superuser)
+
+    beside: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for grant in found.grants:
+        assert not grant.grantable
+        if grant.kind not in {"relation", "function"}:
+            granted = beside.setdefault((grant.kind, grant.grantee), set())
+            granted.add((grant.object, grant.privilege))
+    assert beside == EXPECTED_BESIDE
+    assert {grant.grantee for grant in found.grants if grant.kind == "relation"} == {
+        "bff_app",
+        "bff_worker",
+    }
+    called = {(g.object, g.grantee) for g in found.grants if g.kind == "function"}
+    assert called == {(name, "PUBLIC") for name in EXPECTED_FUNCTIONS}
 
 
 @pytest.mark.parametrize("role", ["bff_app", "bff_worker"])

@@ -35,8 +35,10 @@ FAILURE = (
     "INSERT INTO sign_in_failure (pair, account, network, at) VALUES ('', '', '', "
 )
 ANNOUNCEMENT = "INSERT INTO ended_session VALUES (gen_random_uuid(), "
+ENTRY = "INSERT INTO audit_log (action, at) VALUES ('a.b', "
 ATTEMPT = "INSERT INTO attempts VALUES ('k', '', "
 TOKEN = "INSERT INTO logout_token VALUES (gen_random_uuid()::text, "
+SIGNATURE = "INSERT INTO acra_signature VALUES (sha256(random()::text::bytea), "
 AGED = "now() - $1::text::interval)"
 ROWS = {
     "ended session": (
@@ -66,7 +68,13 @@ ROWS = {
         TOKEN + AGED,
         ("25 hours", "23 hours"),
     ),
+    "webhook's signature": (
+        "acra_signature",
+        SIGNATURE + AGED,
+        ("1 hour", "-1 hour"),
+    ),
     "invite": ("tenant_invites", INVITE, ("31 days", "29 days")),
+    "audit entry": ("audit_log", ENTRY + AGED, ("401 days", "399 days")),
 }
 
 
@@ -96,7 +104,7 @@ async def superuser(databases: Databases) -> AsyncGenerator[asyncpg.Connection]:
 
 
 async def test_every_table_has_rows_here() -> None:
-    assert {table for table, _, _ in ROWS.values()} == set(OVER)
+    assert {table for table, _, _ in ROWS.values()} == {*OVER, "audit_log"}
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -138,6 +146,25 @@ async def test_while_another_replica_does_it_nothing_is_done(
         assert await asyncio.wait_for(tidy(db), 10) == {}
 
     assert await count(superuser, "attempts") == 1
+
+
+async def test_how_long_the_audit_log_is_kept_is_a_setting(
+    databases: Databases, superuser: asyncpg.Connection
+) -> None:
+    await superuser.execute(f"{ENTRY} {AGED}", "31 days")
+    await superuser.execute(f"{ENTRY} {AGED}", "29 days")
+    settings = config.Config.model_validate(
+        {
+            "database": {"url": databases.app, "worker_url": databases.worker},
+            "audit": {"keep_days": 30},
+        }
+    )
+
+    async def gone() -> bool:
+        return await count(superuser, "audit_log") == 1
+
+    async with app.worker(settings):
+        await until(gone)
 
 
 async def test_the_worker_of_a_deployment_tidies_at_its_start(
@@ -196,7 +223,7 @@ async def test_replicas_started_together_part(monkeypatch: pytest.MonkeyPatch) -
         if len(slept) == 3:
             closing.set()
 
-    async def nothing(_: object) -> dict[str, int]:
+    async def nothing(_: object, **__: object) -> dict[str, int]:
         return {}
 
     monkeypatch.setattr("bff.tidy.asyncio.sleep", sleep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -47,7 +48,9 @@ async def test_plan_up_and_status_from_nothing_to_everything(
 
         behind = await in_a_thread("migrate", "status", env=env)
         assert behind.exit_code == 1
-        assert behind.output == f"{ALL} of {ALL} migrations are missing\n"
+        *lines, last = behind.output.splitlines()
+        assert [line.split() for line in lines] == [[each, "missing"] for each in names]
+        assert last == f"{ALL} of {ALL} migrations are missing"
         plan = await in_a_thread("migrate", "plan", env=env)
         assert plan.exit_code == 0
         assert plan.output.split("\n")[:-1] == [f"would apply {each}" for each in names]
@@ -60,10 +63,13 @@ async def test_plan_up_and_status_from_nothing_to_everything(
         again = await in_a_thread("migrate", "up", env=env)
         assert again.output == "the schema is up to date\n"
         status = await in_a_thread("migrate", "status", env=env)
-        assert (status.exit_code, status.output) == (
-            0,
-            f"0 of {ALL} migrations are missing\n",
-        )
+        assert status.exit_code == 0
+        *lines, last = status.output.splitlines()
+        for line, each in zip(lines, names, strict=True):
+            assert re.fullmatch(
+                rf"{each} +applied \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d", line
+            )
+        assert last == f"0 of {ALL} migrations are missing"
 
 
 async def test_a_database_of_a_newer_release_is_one_sentence(
@@ -75,13 +81,39 @@ async def test_a_database_of_a_newer_release_is_one_sentence(
         )
     name = urlsplit(databases.app).path[1:]
 
-    for command in ("up", "plan", "status"):
+    for command in ("up", "plan"):
         result = await in_a_thread(
             "migrate", command, env=environment(postgres_server, name)
         )
         assert result.exit_code == 1
         assert "9999" in result.stderr
         assert "Traceback" not in result.stderr
+    status = await in_a_thread(
+        "migrate", "status", env=environment(postgres_server, name)
+    )
+    assert status.exit_code == 1
+    *_, newest, last = status.output.splitlines()
+    assert newest.startswith("9999_x")
+    assert newest.endswith(", by a newer release")
+    assert last == f"0 of {ALL + 1} migrations are missing"
+
+
+async def test_a_file_that_was_changed_after_it_had_been_applied_is_named(
+    databases: Databases, postgres_server: Postgres
+) -> None:
+    async with databases.superuser() as superuser:
+        await superuser.execute(
+            "UPDATE schema_migrations SET checksum = 'x' WHERE number = 2"
+        )
+    name = urlsplit(databases.app).path[1:]
+
+    status = await in_a_thread(
+        "migrate", "status", env=environment(postgres_server, name)
+    )
+
+    assert status.exit_code == 1
+    (line,) = (one for one in status.output.splitlines() if "changed" in one)
+    assert line.startswith("0002_sessions")
 
 
 def test_without_the_owner_s_url_migrate_says_which_variable_is_missing() -> None:
