@@ -54,9 +54,7 @@ async def test_row_level_security_holds_for_copy(world: World) -> None:
     assert seen == {1001: [["1001"]], 1002: [["1002"]], 1003: []}
 
 
-async def test_a_writer_that_fails_leaves_the_connection_usable(
-    world: World,
-) -> None:
+async def test_a_writer_that_fails_leaves_the_pool_usable(world: World) -> None:
     class Full(Exception):
         pass
 
