@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -303,8 +304,11 @@ def test_a_head_is_read_as_httptools_reads_it_or_refused(
     except MalformedAnswer:
         return
     parser = AnswerParser(method)
-    parser.feed(data)
     if read is None:
+        # What comes before an answer is left to httptools, which may refuse it.
+        with suppress(MalformedAnswer):
+            parser.feed(data)
         assert parser.head is None
-    else:
-        assert read == (parser.head, parser.keep_alive)
+        return
+    parser.feed(data)
+    assert read == (parser.head, parser.keep_alive)

@@ -49,12 +49,14 @@ def product() -> Generator[Product]:
 KEYCLOAK_SECONDS = ODOO_SECONDS = 300
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave time for Keycloak and Odoo to the tests that need them."""
+    """Leave time for Keycloak and Odoo; what needs Odoo is for `make acceptance`."""
     for item in filter(_needs_keycloak, items):
         item.add_marker(pytest.mark.timeout(KEYCLOAK_SECONDS))
     for item in filter(_needs_odoo, items):
         item.add_marker(pytest.mark.timeout(ODOO_SECONDS))
+        item.add_marker(pytest.mark.acceptance)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

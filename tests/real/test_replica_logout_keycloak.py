@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+pytestmark = pytest.mark.acceptance
+
     from tests.databases import Databases
     from tests.real.keycloak import Keycloak
 

@@ -14,6 +14,8 @@ from tests.replicas import ticket
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.acceptance
+
     import aiohttp
 
     from tests.databases import Databases
