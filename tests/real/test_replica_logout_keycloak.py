@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-pytestmark = pytest.mark.acceptance
-
     from tests.databases import Databases
     from tests.real.keycloak import Keycloak
+
+pytestmark = pytest.mark.acceptance
 
 # Promised is one second; the rest is for a busy machine.
 SECONDS = 2.0

@@ -14,13 +14,13 @@ from tests.replicas import ticket
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.acceptance
-
     import aiohttp
 
     from tests.databases import Databases
     from tests.real.keycloak import Keycloak
     from tests.world import Browser
+
+pytestmark = pytest.mark.acceptance
 
 ACCESS_TTL = 4
 PATHS = ("/whoami", "/graph/threads/x")
