@@ -208,6 +208,12 @@ async def refreshed(
         outcomes.labels("unavailable").inc()
         raise AuthUnavailable(headers={"Retry-After": "5"}) from error
     outcomes.labels("ok").inc()
+    ended = request.app[ENDED]
+    if pair.access.sid != ticket.sid:
+        # In another tenant by now, under another id; that may have ended as well.
+        ended.end(ticket.sid, replaced=True)
+        if await ended.is_ended(pair.access.sid):
+            raise SessionEnded
     _keep(request, pair)
     request[RENEWED] = pair.refresh
     return pair
@@ -218,6 +224,8 @@ async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicke
 
     Raises:
         TenantMissing: when there is none still.
+        SessionEnded: when *ticket* is older than what its session has come to.
+        AuthUnavailable: when nobody can say what that is.
         TokensTooLarge: when the cookies would no longer fit.
     """
     person = Person(
@@ -233,7 +241,13 @@ async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicke
     if refresh is None or (refresh.sid, refresh.gen) != (ticket.sid, ticket.gen):
         raise TenantMissing
     seat = await asyncio.shield(settled(lambda: _seated(request, ticket, person)))
-    if seat.tenant_id is None:
+    if seat is None and RENEWED not in request:
+        # The session has gone on without this ticket: so does the request.
+        ticket = (await refreshed(request, ticket)).access
+        _attach(request, ticket)
+        if ticket.tenant_id is not None:
+            return ticket
+    if seat is None or seat.tenant_id is None:
         raise TenantMissing
     pair = with_tenant(Pair(ticket, refresh), seat.tenant_id, seat.roles, ticket.gen)
     _keep(request, pair)
@@ -241,13 +255,17 @@ async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicke
     return pair.access
 
 
-async def _seated(request: web.Request, ticket: AccessTicket, person: Person) -> Seat:
-    """Find a tenant for a session that has none, and note it."""
+async def _seated(
+    request: web.Request, ticket: AccessTicket, person: Person
+) -> Seat | None:
+    """Find a tenant for a session that has none, and note it; None: it has one."""
     by = actor_of(request, ticket.user_id, ticket.email)
     seat = await request.app[TENANCY].resolve(person)
-    if seat.tenant_id is not None:
-        await request.app[STORE].set_tenant(ticket, seat, by=by)
-    return seat
+    if seat.tenant_id is None or await request.app[STORE].set_tenant(
+        ticket, seat, by=by
+    ):
+        return seat
+    return None
 
 
 def is_navigation(request: web.Request) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.log import access_logger
+from yarl import URL
 
 from bff.telemetry import (
     REFUSAL,
@@ -44,6 +45,8 @@ MOST_GATHERED = 256
 # A pipe that several processes share takes so many bytes in one piece (PIPE_BUF).
 ATOMIC = 4096
 LONGEST_PATH = 1000
+# Longer ones are not kept.
+_LONG_LINE = 256
 # Without one of these nothing in a path can look like a secret.
 _SUSPICIOUS = re.compile(r"eyJ|[=:\s]|/sessions/")
 _quoted = json.encoder.encode_basestring_ascii
@@ -125,6 +128,12 @@ def configure(settings: Telemetry) -> None:
         atexit.register(_Output.lines.flush)
 
 
+def flush() -> None:
+    """Write what has been gathered: afterwards there may be no time for it."""
+    if _Output.lines is not None:
+        _Output.lines.flush()
+
+
 def is_on() -> bool:
     """Tell whether requests are logged that are not refused."""
     return not _Output.refusals_only and access_logger.isEnabledFor(logging.INFO)
@@ -153,13 +162,13 @@ def log_proxied(
 ) -> None:
     """Log a request that was passed on, where it is to be; a *code* always is.
 
-    *path* is the browser's, the rest is ours.
+    *path* is the browser's as it was written, the rest is ours.
     """
     lines = _Output.lines
     if lines is None or code is not None or _Output.refusals_only:
         fields: dict[str, object] = {
             "method": method,
-            "path": path,
+            "path": _decoded(path),
             "status": status,
             "bytes": size,
             "seconds": round(seconds, 4),
@@ -172,12 +181,18 @@ def log_proxied(
         elif is_on():
             log_answer(fields)
         return
+    said = _path_said(path) if len(path) <= _LONG_LINE else _say_path(path)
     lines.add_said(
-        f', "method": "{method}", "path": {_path_said(path)}, "status": {status}, '
+        f', "method": "{method}", "path": {said}, "status": {status}, '
         f'"bytes": {size}, "seconds": {seconds:.4f}, "request_id": "{request_id}", '
         f'"session": "{session}", "tenant": {tenant}',
         time.time(),
     )
+
+
+def _decoded(path: str) -> str:
+    """Return a path as aiohttp has it: what is encoded must not pass unmasked."""
+    return URL.build(path=path, encoded=True).path if "%" in path else path
 
 
 def _sayable(path: str) -> str:
@@ -186,9 +201,11 @@ def _sayable(path: str) -> str:
     return path
 
 
-@lru_cache(maxsize=1024)
-def _path_said(path: str) -> str:
-    return _quoted(_sayable(path))
+def _say_path(path: str) -> str:
+    return _quoted(_sayable(_decoded(path)))
+
+
+_path_said = lru_cache(maxsize=1024)(_say_path)
 
 
 class AccessLogger(AbstractAccessLogger):

@@ -105,8 +105,8 @@ class Server(Section):
     drain: float = Field(
         20.0,
         ge=0,
-        description="Seconds that open streams, renewals and registrations get at "
-        "shutdown; closing takes up to 20 more.",
+        description="Seconds that open streams, exports, renewals and registrations "
+        "get at shutdown; closing takes up to 20 more.",
     )
     max_header: int = Field(
         32 * 1024, ge=8190, description="Largest request header field, bytes."
@@ -323,7 +323,10 @@ class Acra(Section):
         description="How a whole dataset is read: as one file, or by `api_url`.",
     )
     page_size: int = Field(
-        5000, ge=1, le=32000, description="Records asked for in one call."
+        5000,
+        ge=1,
+        le=32000,
+        description="Records asked for in one call, where `method` is `pages`.",
     )
     download_url: str = Field(
         "https://api-open.data.gov.sg/v1/public/api/datasets",
@@ -363,7 +366,9 @@ class Acra(Section):
         default=False, description="Queue a run when a worker starts, too."
     )
     page_by_page: bool = Field(
-        default=False, description="One page every `interval`, instead of `schedule`."
+        default=False,
+        description="`bff acra ingest` writes a page every `interval`; the worker "
+        "knows nothing of it.",
     )
     interval: float = Field(10.0, gt=0, description="Seconds between two such pages.")
     refused_folder: Path | None = Field(

@@ -33,12 +33,18 @@ LOST = (
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
 )
+# How PostgreSQL says that two stood in each other's way, and that one may try again.
+COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 # Whatever keeps a connection from being made: a wrong password, a missing database.
 NO_CONNECTION = (*LOST, asyncpg.PostgresError)
 
 
 class DatabaseUnavailable(Exception):
     """Tell that PostgreSQL cannot be reached or has no connection left for us."""
+
+
+class DatabaseConflict(DatabaseUnavailable):
+    """Tell that a transaction was given up for another's sake: try it again."""
 
 
 class Database:
@@ -140,6 +146,8 @@ class Database:
                 await self._give_back(connection, stopped=stopped)
         except asyncpg.DataError:
             raise  # an InterfaceError too, but of a value that fits no column
+        except COLLIDED as error:
+            raise DatabaseConflict("another transaction was in the way") from error
         except LOST as error:
             raise DatabaseUnavailable("the database connection was lost") from error
 
@@ -169,7 +177,7 @@ async def _begun(
     try:
         yield
     except TimeoutError:
-        connection.terminate()
+        await _cut_off(connection, transaction)
         raise
     except BaseException:
         # In the middle of a statement, or to a server that is gone, there is nothing to
@@ -179,6 +187,25 @@ async def _begun(
         raise
     else:
         await transaction.commit()
+
+
+async def _cut_off(
+    connection: asyncpg.pool.PoolConnectionProxy,
+    transaction: asyncpg.transaction.Transaction,
+) -> None:
+    """Roll back what a time limit has ended, or drop a connection that is silent.
+
+    asyncpg asks the server to stop the statement. A connection that is dropped before
+    takes that back: the statement would go on there, and hold its locks.
+    """
+    try:
+        async with asyncio.timeout(CANCEL_TIMEOUT):
+            await transaction.rollback()
+    except (*NO_CONNECTION, asyncio.CancelledError) as error:
+        with suppress(asyncpg.InterfaceError):  # dropped already
+            connection.terminate()
+        if isinstance(error, asyncio.CancelledError):
+            raise
 
 
 async def set_tenant(

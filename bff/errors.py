@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from aiohttp import web
 
-from bff.database import DatabaseUnavailable
+from bff.database import DatabaseConflict, DatabaseUnavailable
 from graph_proxy import errors as proxy_errors
 
 if TYPE_CHECKING:
@@ -264,6 +264,16 @@ class InviteForAnother(GatewayError):
     )
 
 
+class InvitesFull(GatewayError):
+    """Refuse one more open invitation than a tenant may have."""
+
+    status = 409
+    code = "invites_full"
+    detail = (
+        "Your workspace has as many open invitations as it may. Take one back first."
+    )
+
+
 class RulesFull(GatewayError):
     """Refuse one more customer rule than a tenant may have."""
 
@@ -364,6 +374,8 @@ def translate(error: Exception) -> GatewayError | None:
     """Return the gateway's name for *error*, or None when it has none."""
     if isinstance(error, GatewayError):
         return error
+    if isinstance(error, DatabaseConflict):
+        return Unavailable(headers={"Retry-After": "1"})
     if isinstance(error, web.HTTPException):
         if error.status < HTTPStatus.BAD_REQUEST:
             return None

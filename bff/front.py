@@ -12,10 +12,10 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol, cast
 
 from aiohttp import web
-from aiohttp.tcp_helpers import tcp_keepalive
 
-from bff.gathering import Gathering
+from bff.gathering import MOST_GATHERED, Gathering
 from graph_proxy import incoming
+from graph_proxy.connection import keep_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +29,16 @@ class Memo(Protocol):
 
     block: Block
 
+    def drop(self) -> None:
+        """Note that it is remembered no more."""
+
 
 # Silent connections and half heads would use up our descriptors.
 HEAD_SECONDS = 30.0
 # As aiohttp: longer than the proxies in front keep theirs.
 IDLE_SECONDS = 3630.0
+# What a browser may send ahead of an answer; none pipelines that much. Reading on is
+# what tells us that it has left: to stop would keep the answer of one that has.
 MOST_EARLY = 64 * 1024
 # How long a browser may take to fetch the last bytes of a connection that is closed.
 LINGER_SECONDS = 10.0
@@ -57,6 +62,11 @@ class Exchange(Protocol):
 
 class Express(Protocol):
     """Whoever takes requests on the direct way."""
+
+    max_head: int  # in bytes; longer heads are aiohttp's to refuse
+
+    def wants(self, front: Front, asked: Incoming) -> bool:
+        """Say whether a request, whose body is awaited, would be taken by now."""
 
     def take(self, front: Front, asked: Incoming) -> Exchange | None:
         """Return who will answer; None leaves the request, untouched, to aiohttp."""
@@ -110,7 +120,7 @@ class Front(asyncio.Protocol):
         self._handler: QuietHandler | None = None
         self._given_away = express is None
         self._exchange: Exchange | None = None
-        self._gathering = Gathering()
+        self._gathering = Gathering(0 if express is None else express.max_head)
         self._early = b""
         self._asked = False
         # A memo is there, no byte waits anywhere, and nobody is at work.
@@ -141,7 +151,7 @@ class Front(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Expect the first request's head within 30 seconds."""
         self.transport = cast("asyncio.Transport", transport)
-        tcp_keepalive(self.transport)
+        keep_alive(self.transport.get_extra_info("socket"))
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._last = self._loop.time()
@@ -167,13 +177,14 @@ class Front(asyncio.Protocol):
             return
         if self._missing:
             self._missing -= len(data)
-            # Something stands behind the body: where it begins is aiohttp's to say.
-            self._given_away = self._missing < 0
+            if self._missing < 0:
+                # Something stands behind the body: aiohttp has to say where it begins.
+                self._give_away()
             self._to_aiohttp(data)
             return
         handler = self._handler
         if handler is not None and not handler.is_idle:
-            self._given_away = True  # the browser does not wait for its answer
+            self._give_away()  # the browser does not wait for its answer
             self._to_aiohttp(data)
             return
         if self._paused:
@@ -237,8 +248,10 @@ class Front(asyncio.Protocol):
 
     def forget(self) -> None:
         """Forget the last request: its answer may take hours."""
-        self.memo = None
+        memo, self.memo = self.memo, None
         self._quiet = False
+        if memo is not None:
+            memo.drop()
 
     def break_off(self, *, at_once: bool = False) -> None:
         """Break the connection, *at_once* or behind what has been sent of an answer."""
@@ -254,19 +267,16 @@ class Front(asyncio.Protocol):
         """Hand a request over to aiohttp after all; nothing was sent of an answer."""
         self._exchange = None
         early, self._early = self._early, b""
-        self._given_away = bool(early)
-        if early and self.transport is not None:
-            self.transport.resume_reading()
+        if early:
+            self._give_away()
         self._to_aiohttp(data + early)
 
     def _go_on(self) -> None:
         if self._paused or self._exchange is not None:
             return  # it is called again
         early, self._early = self._early, b""
-        if self.transport is None:
-            return
-        self.transport.resume_reading()
-        if early:
+        # It may have been called twice.
+        if early and self.transport is not None:
             self.data_received(early)
 
     def _gather(self, data: bytes) -> None:
@@ -276,9 +286,12 @@ class Front(asyncio.Protocol):
             self._wait()
             return
         asked, data = found
+        if asked is not None and asked.missing and self._holds(asked, data):
+            self._wait()
+            return
         self._waiting = False  # a timer that still runs is the idle one
         if asked is None:
-            self._given_away = True
+            self._give_away()
         elif asked.missing:
             self._missing = asked.missing
         elif self.express is not None:
@@ -288,6 +301,23 @@ class Front(asyncio.Protocol):
                 exchange.start()
                 return
         self._to_aiohttp(data)
+
+    def _holds(self, asked: Incoming, data: bytes) -> bool:
+        """Hold a request for its body, if it is small and would not be refused."""
+        express = self.express
+        if (
+            express is None
+            or asked.missing + len(data) > MOST_GATHERED
+            or not express.wants(self, asked)
+        ):
+            return False
+        self._gathering.hold(data, asked.missing)
+        return True
+
+    def _give_away(self) -> None:
+        """Leave this connection to aiohttp for good."""
+        self._given_away = True
+        self.forget()
 
     def _wait(self) -> None:
         """Wait for the rest of a request, 30 seconds from its first bytes."""
@@ -326,7 +356,8 @@ class Front(asyncio.Protocol):
     def _keep_early(self, data: bytes) -> None:
         self._early += data
         if len(self._early) > MOST_EARLY and self.transport is not None:
-            self.transport.pause_reading()
+            self._early = b""
+            self.transport.abort()
 
     def _to_aiohttp(self, data: bytes) -> None:
         self._aiohttp().data_received(data)

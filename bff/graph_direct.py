@@ -48,6 +48,8 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
 # What is decided on request lines is kept for so many, of no more bytes each.
 _MOST_ERRANDS = 2048
 _LONG_LINE = 256
+# Longer fields are decided on each time: idle connections are many.
+_LONG_BLOCK = 8192
 
 
 class GraphExpress:
@@ -74,7 +76,7 @@ class GraphExpress:
         self._hosts = frozenset(hosts(config))
         self._origins = config.server.public_origins
         self._required_header = config.csrf.require_header
-        self._max_head = config.server.max_header
+        self.max_head = config.server.max_header
         self._scheme, _, self._host = home.partition("://")
         # Of what is refused nothing is kept.
         self._errand = lru_cache(maxsize=_MOST_ERRANDS)(self._decide)
@@ -107,7 +109,7 @@ class GraphExpress:
         begin = head - len(block.raw)
         if (
             not 0 < begin <= _LONG_LINE
-            or head > self._max_head
+            or head > self.max_head
             or not data.startswith(block.raw, begin)
         ):
             return None
@@ -125,8 +127,19 @@ class GraphExpress:
 
     def take(self, front: Front, asked: Incoming) -> Passing | None:
         """Return who answers; None leaves the request to aiohttp."""
+        found = self._look_at(front, asked)
+        if found is None:
+            return None
+        errand, passage = found
+        return Passing(self._shared, front, errand, passage, asked.raw)
+
+    def wants(self, front: Front, asked: Incoming) -> bool:
+        """Say whether a request, whose body is awaited, would be taken by now."""
+        return self._look_at(front, asked) is not None
+
+    def _look_at(self, front: Front, asked: Incoming) -> tuple[Errand, Passage] | None:
         # Of a longer head aiohttp says which line is too long.
-        if len(asked.raw) - len(asked.body) > self._max_head:
+        if len(asked.raw) - len(asked.body) > self.max_head:
             return None
         line = asked.raw[: asked.raw.index(b"\n") + 1]
         passage = front.memo
@@ -138,16 +151,17 @@ class GraphExpress:
                 or passage.block is not asked.block
                 or passage.lane is not errand.lane
             ):
-                passage = front.memo = self._passage(front, asked, errand.lane)
+                front.forget()
+                passage = self._passage(front, asked, errand.lane)
+                if passage is not None and len(asked.block.raw) <= _LONG_BLOCK:
+                    passage.keep()
         except ProxyError:
             return None
-        if (
-            passage is None
-            or not (errand.method in passage.methods or self._passes(asked, passage))
-            or not self._is_live(passage)
-        ):
+        if passage is None:
             return None
-        return Passing(self._shared, front, errand, passage, asked.raw)
+        if not (errand.method in passage.methods or self._passes(asked, passage)):
+            return None
+        return (errand, passage) if self._is_live(passage) else None
 
     def _decide(self, line: bytes) -> Errand:
         """Return what a request line asks for.
@@ -197,10 +211,9 @@ class GraphExpress:
         ticket = self._cookies.open_access(_jar(cookie))
         if ticket is None or ticket.tenant_id is None:
             return None
-        forwarded = asked.get("x-forwarded-for") if self._trusted else None
-        address = front.peer
-        if forwarded is not None:
-            address = client_address(front.peer, [forwarded], self._trusted)
+        forwarded = asked.get("x-forwarded-for")
+        hops = () if forwarded is None else (forwarded,)
+        address = client_address(front.peer, hops, self._trusted)
         own = {
             "Authorization": f"Bearer {ticket.access_token}",
             "X-Tenant-ID": str(ticket.tenant_id),
@@ -214,6 +227,8 @@ class GraphExpress:
         if any(map(_UNSAFE.search, own.values())) or not text.isascii():
             return None
         return Passage(
+            front=front,
+            ended=self._ended,
             block=asked.block,
             lane=lane,
             ticket=ticket,

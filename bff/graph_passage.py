@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from bff.config import ProxyTarget
+    from bff.front import Front
+    from bff.sessions.revocation import EndedSessions
     from bff.sessions.session import AccessTicket
     from graph_proxy import Proxy
     from graph_proxy.incoming import Block
@@ -45,10 +47,15 @@ class Who:
     mark: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Passage:
-    """What was decided about a connection's last header fields; the same hold again."""
+    """What was decided about a connection's last header fields; the same hold again.
 
+    While its front remembers it, it ends with its session: a token is in it.
+    """
+
+    front: Front
+    ended: EndedSessions
     block: Block
     lane: Lane  # whose gateway key `lines` may hold
     ticket: AccessTicket
@@ -56,3 +63,17 @@ class Passage:
     until: float  # from then on, the token wants renewing or the session is over
     lines: bytes  # for the upstream: the browser's fields that may cross, and ours
     methods: set[str]  # those that the origin allows
+
+    def keep(self) -> None:
+        """Be remembered, unless the session has ended."""
+        self.front.memo = self
+        self.ended.add(self.who.sid, self)
+
+    def drop(self) -> None:
+        """Note that it is remembered no more."""
+        self.ended.discard(self.who.sid, self)
+
+    def cut(self) -> None:
+        """Be forgotten: the session has ended."""
+        if self.front.memo is self:
+            self.front.forget()

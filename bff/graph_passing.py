@@ -120,6 +120,11 @@ class Passing(Direct):
         else:
             self.end_whole()
 
+    def sent_for_good(self) -> None:
+        """Hold nothing of a request that is never sent again."""
+        super().sent_for_good()
+        self._raw = b""
+
     def send_head(self, head: Head, upstream: Upstream, body: bytes) -> None:
         """Send the head, hardened like every other."""
         lane = self._errand.lane
@@ -146,17 +151,24 @@ class Passing(Direct):
 
     def on_over(self, error: UpstreamBroken | None) -> None:
         """Count it out; a broken answer breaks the connection."""
-        self._leave()
-        if error is None:
-            self._front.answered()
-        else:
-            self._break_off(error)
+        try:
+            self._leave()
+            if error is None:
+                self._front.answered()
+            else:
+                self._break_off(error)
+        except BaseException:
+            # Whoever called has only the upstream's connection to close.
+            self._front.break_off(at_once=self._is_cut)
+            raise
         self._log()
 
     def on_unavailable(self) -> None:
         """Let aiohttp say so."""
-        self._leave()
-        self._front.leave(self._raw)
+        try:
+            self._leave()
+        finally:
+            self._front.leave(self._raw)
 
     def _break_off(self, error: UpstreamBroken) -> None:
         """End without an end; what may not be asked twice is told so: see `bff.graph`.

@@ -33,7 +33,7 @@ FIXED = {
 }
 _VARY_LINE = f"Vary: {VARY}\r\n"
 _TELLING = frozenset({"content-type", "content-security-policy"})
-_LONG_VALUE = 256
+_LONG_FIELD = 256
 HSTS = f"max-age={YEAR}; includeSubDomains"
 
 
@@ -82,7 +82,8 @@ class Hardener:
         content_type: str | None = None
         policy: str | None = None
         for name, value in fields:
-            judge = self._known if len(value) < _LONG_VALUE else self._judge
+            is_short = len(name) + len(value) < _LONG_FIELD
+            judge = self._known if is_short else self._judge
             key, line = judge(name, value)
             if line:
                 lines.append(line)

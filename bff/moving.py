@@ -44,6 +44,7 @@ async def moved(
         SessionEnded: when the session is over.
         AuthUnavailable: when its tokens are being renewed and nobody can say how.
         TokensTooLarge: when the cookies would not fit.
+        RateLimited: when the person has switched too often.
     """
     app, old = request.app, request[SESSION]
     refresh = request.get(RENEWED) or app[COOKIES].open_refresh(request.cookies)

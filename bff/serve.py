@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bff import access_log
 from bff.access import REFRESHER
 from bff.app import make_admin_app, make_app
 from bff.auth.registrar import REGISTRAR
@@ -113,10 +114,14 @@ async def serve(config: Config, *, shared: bool = False) -> None:
     Raises:
         CannotListen: when an address is taken or not ours.
     """
-    async with serving(config, shared=shared):
-        log.info("serving %s on %s", config.canonical_origin, config.server.listen)
-        name = await stop_signal()
-        log.info("%s: draining", name)
+    try:
+        async with serving(config, shared=shared):
+            log.info("serving %s on %s", config.canonical_origin, config.server.listen)
+            name = await stop_signal()
+            log.info("%s: draining", name)
+    finally:
+        # Without a loop a SIGTERM that is repeated kills, and no exit handler runs.
+        access_log.flush()
 
 
 async def _listen(

@@ -15,6 +15,7 @@ import time
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from bff import access_log
 from bff.wire import split_address
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ MOST_FAILURES = 3
 # the application), to cut the rest and to close its connections.
 GRACE = 20.0
 HIGHEST_PORT = 65535
+# For the last log lines, of a process that must end though nobody may read them.
+LAST_LINES = 1.0
 
 
 def problem_with_workers(config: Config, count: int) -> str | None:
@@ -77,6 +80,9 @@ def run_tied(
         log.error("worker %d has lost what minds it, and stops", number)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(patience)
+        last = threading.Thread(target=access_log.flush, daemon=True)
+        last.start()
+        last.join(LAST_LINES)
         os._exit(1)  # deaf to the signal, and nobody else is left to kill it
 
     threading.Thread(target=watch, name="minder", daemon=True).start()

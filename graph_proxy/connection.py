@@ -31,6 +31,14 @@ _KEEP_ALIVE = [
 ]
 
 
+def keep_alive(sock: socket.socket) -> None:
+    """Notice a host that vanished, behind a connection that is silent for long."""
+    if sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEP_ALIVE:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 class Connection(asyncio.Protocol):
     """A transport and the state of the exchange that uses it.
 
@@ -204,10 +212,7 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # Streams are silent for long; a host that vanished must be noticed.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _KEEP_ALIVE:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        keep_alive(sock)
 
     def data_received(self, data: bytes) -> None:
         """Parse, and stop reading while too much lies unread."""

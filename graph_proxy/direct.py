@@ -164,6 +164,10 @@ class Direct:
         self._proxy.heads_due.discard(self)
         self._target = self._lines = self._body = b""
 
+    def sent_for_good(self) -> None:
+        """Hold nothing of a request that is never sent again, however long it waits."""
+        self._lines = self._body = b""
+
     def end_whole(self) -> None:
         """End an exchange whose answer came as one piece."""
         connection = self._connection
@@ -187,6 +191,8 @@ class Direct:
                 self._body,
             )
         )
+        if self.method not in SAFE:
+            self.sent_for_good()
         self._proxy.heads_due.add(self, connection.loop)
 
     def _dial(self, first: Upstream | None) -> None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from graph_proxy.incoming import Block
 
 _UNSAFE_TARGET = re.compile(r"[\x00-\x20\x7f]")
+# Strangers invent names.
+_MOST_NAMES = 1000
+_LONG_NAME = 64
 _UNSAFE_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -71,6 +74,6 @@ class HeadWriter:
         line = b""
         if crosses(key, self._extra):
             line = f"{key}: ".encode("latin-1")
-        if len(self._known) < 1000:  # noqa: PLR2004 - strangers invent names
+        if len(key) < _LONG_NAME and len(self._known) < _MOST_NAMES:
             self._known[key] = line
         return line

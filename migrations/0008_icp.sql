@@ -25,8 +25,6 @@ CREATE TABLE icp_candidate_companies (
     FOREIGN KEY (tenant_id, rule_id) REFERENCES icp_rules ON DELETE CASCADE
 );
 CREATE INDEX icp_candidate_companies_by_company ON icp_candidate_companies (company_id);
--- A rule names a few industries of very many.
-CREATE INDEX companies_by_industry ON companies (lower(industry_norm));
 
 CREATE TABLE lead_features (
     tenant_id bigint NOT NULL REFERENCES tenants ON DELETE CASCADE,

@@ -92,15 +92,27 @@ CREATE TABLE acra_signature (
 );
 
 -- Names that are the same but for spelling have the same key; '' where nothing is left.
--- The second word is the legal form, in one spelling.
+-- The second word is the legal form, in one spelling. Points, commas, parentheses,
+-- apostrophes, dashes and spaces tell no names apart, except between two digits ("1-1" is
+-- not "11"); every other sign does, and "and" is "&". All is said letter by letter and
+-- done as in "C": no locale changes it.
 CREATE FUNCTION company_name_key(name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT AS $$
     SELECT regexp_replace(
         regexp_replace(
-            regexp_replace(lower(name), '[^[:alnum:]]+', ' ', 'g'),
-            '\s+(private limited|pte ltd|pte limited|private ltd|pvt ltd)\s*$',
+            regexp_replace(
+                replace(
+                    translate(
+                        lower(name COLLATE "C"),
+                        'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞ.,()''-`'
+                        || E'\t\n\r\u00a0\u2010\u2011\u2012\u2013\u2014'
+                        || E'\u2015\u2018\u2019\u2212',
+                        'àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþ' || repeat(' ', 20)),
+                    ' and ', '&'),
+                '([0-9]) +(?=[0-9])', '\1-', 'g'),
+            ' +(private +limited|pte +ltd|pte +limited|private +ltd|pvt +ltd) *$',
             ' pteltd'),
-        ' (?!pteltd$)', '', 'g')
+        ' +(?!pteltd$)', '', 'g')
 $$;
 CREATE INDEX companies_by_name_key ON companies (company_name_key(name));
 

@@ -3,12 +3,12 @@
 Sorted by `_id`, the number of a row, so that pages neither overlap nor leave out. Each
 page is held against the number of records that there are in all and against the page
 before: one that is short, comes again or has left some out is asked for again, and is
-never taken for the end.
+never taken for the end. At the end the list of datasets is asked whether this one was
+updated meanwhile: then what was read may be of two states, and is read anew.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -19,18 +19,13 @@ from bff.acra.records import COLUMNS, Cleaner
 from bff.acra.source import MarkerStale, Page, SourceError, page_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from bff.acra.calls import Calls
     from bff.acra.pace import Pace
     from bff.acra.source import Marker
 
-log = logging.getLogger(__name__)
-
 WAY = "pages"
-# A dataset is replaced once a month; one that changes more often than this is not
-# waited for.
-MOST_BEGINNINGS = 3
 EXPECTED = frozenset(COLUMNS)
 
 
@@ -52,11 +47,15 @@ class Place:
 
 
 class Changed(Exception):
-    """Tell that the dataset has another number of records than when we began."""
+    """Tell that the dataset is not the one that we began to read."""
 
 
 class ApiDataset:
-    """A dataset of data.gov.sg; *version* is when it was last updated, if known."""
+    """A dataset of data.gov.sg; *version* is when it was last updated, if known.
+
+    *latest* asks for that anew; empty where nobody says. *fewest* records are to be
+    there, or it is taken for broken.
+    """
 
     def __init__(
         self,
@@ -67,6 +66,8 @@ class ApiDataset:
         *,
         page_size: int,
         version: str = "",
+        latest: Callable[[], Awaitable[str]] | None = None,
+        fewest: int = 1,
     ) -> None:
         self.name = name
         self._calls = calls
@@ -74,6 +75,8 @@ class ApiDataset:
         self._pace = pace
         self._page_size = page_size
         self.version = version
+        self.fewest = fewest
+        self._latest = latest
 
     async def pages(self, marker: Marker | None) -> AsyncIterator[Page]:
         """Give the pages behind *marker*, or all of them for None.
@@ -83,25 +86,50 @@ class ApiDataset:
             SourceError: when there is no going on.
         """
         place = Place() if marker is None else self._place(marker)
-        fresh, beginnings = True, 1
         cleaner = Cleaner()
         while place.total is None or place.offset < place.total:
             try:
                 found = await self._page(place)
+                if place.last is not None and _ids(found.records)[0] > place.last + 1:
+                    await self._confirm(place)
             except Changed:
-                if fresh and marker is not None:
-                    raise MarkerStale(f"dataset {self.name} has changed") from None
-                beginnings += 1
-                if beginnings > MOST_BEGINNINGS:
-                    raise SourceError(
-                        f"dataset {self.name}: it changes while it is read"
-                    ) from None
-                log.warning("dataset %s changed: read anew", self.name)
-                place = Place()
-                continue
-            fresh = False
+                raise MarkerStale(f"dataset {self.name} has changed") from None
+            if found.total < self.fewest:
+                raise SourceError(
+                    f"dataset {self.name}: it has {found.total} records only, where "
+                    f"at least {self.fewest} are expected"
+                )
             page, place = self._made(found, place, cleaner)
+            if place.offset == place.total:
+                await self._check_version()
             yield page
+
+    async def _check_version(self) -> None:
+        """Look whether the dataset was updated since it was listed.
+
+        Raises:
+            MarkerStale: when it was; it is of its new version from now on.
+        """
+        if not self.version or self._latest is None:
+            return
+        latest = await self._latest()
+        if latest != self.version:
+            self.version = latest
+            raise MarkerStale(f"dataset {self.name} was updated while it was read")
+
+    async def _confirm(self, place: Place) -> None:
+        """Look whether what came last still is the record before *place*.
+
+        Numbers are left out where a record was deleted before we began. Deleted since,
+        it has moved all others up, and one of them was never read.
+
+        Raises:
+            Changed: when another record is there.
+        """
+        before = Place(place.offset - 1, place.total)
+        found = await self._page(before, limit=1)
+        if _ids(found.records) != [place.last]:
+            raise Changed
 
     def _place(self, marker: Marker) -> Place:
         offset, total, last = (marker.get(key) for key in ("offset", "total", "last"))
@@ -115,20 +143,26 @@ class ApiDataset:
             raise MarkerStale(f"dataset {self.name} is another since")
         return Place(offset, total, last if isinstance(last, int) else None)
 
-    async def _page(self, place: Place) -> Found:
+    async def _page(self, place: Place, *, limit: int | None = None) -> Found:
         what = f"dataset {self.name} from record {place.offset}"
         params = {
             "resource_id": self.name,
-            "limit": str(self._page_size),
+            "limit": str(limit or self._page_size),
             "offset": str(place.offset),
             "sort": "_id",
         }
         gaps: set[int] = set()
-        read = partial(self._read, what=what, place=place, gaps=gaps)
+        read = partial(self._read, what=what, place=place, gaps=gaps, asked=limit)
         return await self._calls.json(what, self._url, self._pace, read, params)
 
     def _read(
-        self, document: object, *, what: str, place: Place, gaps: set[int]
+        self,
+        document: object,
+        *,
+        what: str,
+        place: Place,
+        gaps: set[int],
+        asked: int | None = None,
     ) -> Found:
         result = document.get("result") if isinstance(document, dict) else None
         if not isinstance(document, dict) or document.get("success") is not True:
@@ -144,8 +178,8 @@ class ApiDataset:
             raise Changed
         limit = result.get("limit")
         # The server may give less than it is asked for, and says so.
-        most = limit if isinstance(limit, int) and limit > 0 else self._page_size
-        most = min(most, self._page_size)
+        most = asked or self._page_size
+        most = min(limit, most) if isinstance(limit, int) and limit > 0 else most
         if len(records) != min(most, total - place.offset):
             raise Unusable("half a page, or more than a page")
         _check_order(records, place, gaps)
@@ -193,8 +227,8 @@ def _check_fields(what: str, fields: object) -> None:
 def _check_order(records: list[Any], place: Place, gaps: set[int]) -> None:
     """Let a page pass that goes on where the last one ended.
 
-    *gaps* remembers what an earlier try of this page had left out: a row that was
-    deleted leaves a gap each time.
+    *gaps* remembers what an earlier try of this page had left out: a record that was
+    deleted leaves a gap each time; see `_confirm`.
     """
     ids = _ids(records)
     if not ids:

@@ -5,13 +5,13 @@ Two or three calls for a dataset, against hundreds of pages; a file is of one mo
 
 from __future__ import annotations
 
-import tempfile
+import asyncio
 from contextlib import aclosing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bff.acra.csv_file import CsvFile
-from bff.acra.source import MarkerStale
+from bff.acra.folders import a_folder
+from bff.acra.source import MarkerStale, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -23,12 +23,18 @@ WAY = "bulk"
 
 
 class BulkDataset:
-    """A dataset of data.gov.sg; *version* is when it was last updated, if known."""
+    """A dataset of data.gov.sg; *version* is when it was last updated, if known.
 
-    def __init__(self, name: str, download: Download, *, version: str = "") -> None:
+    *fewest* records are to be in its file, or it is taken for broken.
+    """
+
+    def __init__(
+        self, name: str, download: Download, *, version: str = "", fewest: int = 1
+    ) -> None:
         self.name = name
         self._download = download
         self.version = version
+        self.fewest = fewest
 
     async def pages(self, marker: Marker | None) -> AsyncIterator[Page]:
         """Give the pages behind *marker*, or all of them for None.
@@ -45,17 +51,30 @@ class BulkDataset:
                 raise MarkerStale(f"dataset {self.name} is another since")
             if marker.get("done") and self.version:
                 return
-        with tempfile.TemporaryDirectory(prefix="bff-acra-") as folder:
-            path = Path(folder) / "dataset.csv"
+        read = 0 if marker is None else int(marker.get("read", 0))
+        with a_folder() as folder:
+            path = folder / "dataset.csv"
             state = await self._download.fetch(path)
-            file = CsvFile(path, name=self.name, version=self.version or state or None)
+            # Of one version there may be a broken file first, and a good one later.
+            size = (await asyncio.to_thread(path.stat)).st_size
+            known = self.version or state
+            version = f"{known} {size}" if known else None
+            file = CsvFile(path, name=self.name, version=version)
             inner = None if marker is None else marker.get("file")
             async with aclosing(_with_last(file.pages(inner))) as pages:
                 async for page, done in pages:
+                    read += page.read
+                    # Before the last page: without it the dataset is not read whole.
+                    if done and read < self.fewest:
+                        raise SourceError(
+                            f"dataset {self.name}: its file has {read} records only, "
+                            f"where at least {self.fewest} are expected"
+                        )
                     page.marker = {
                         "way": WAY,
                         "version": self.version,
                         "done": done,
+                        "read": read,
                         "file": page.marker,
                     }
                     yield page

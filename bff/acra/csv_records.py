@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,10 @@ MAX_LINES = 50
 OPEN = "unexpected end of data"
 BOM = "\ufeff"
 HEAD_SHOWN = 60
+
+
+class Stopped(Exception):
+    """Tell that nobody waits for what is being read any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,15 @@ def fill(
     cleaner: Cleaner,
     *,
     last: bool,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> int:
     """Put the records of *lines* into *page* and return how many lines were used up.
 
     The first of *lines* is line *first* of the file. An open record at their end is
     left for the next page, unless these are the *last* ones of the file.
+
+    Raises:
+        Stopped: when *stopped* says so, which is asked for each record that takes time.
     """
     page.columns = form.columns
     rows, at, glances = page.rows, 0, form.order is None
@@ -126,6 +133,8 @@ def fill(
             rows[found[0]] = found[1]
             at += 1
             continue
+        if stopped():
+            raise Stopped
         record = _record(lines, at, form)
         if record is None:
             # With some lines behind it this may be a good record: the page after sees.
@@ -160,12 +169,13 @@ def _record(
         if values and len(values) != form.width:
             return f"{len(values)} columns, not {form.width}", 1
         return values, 1
-    reader = csv.reader(islice(lines, at, at + MAX_LINES), strict=True)
+    # A slice: stepping to *at* from the beginning would take ever longer.
+    reader = csv.reader(lines[at : at + MAX_LINES], strict=True)
     try:
         values = next(reader)
     except csv.Error:
         return None
-    inner = islice(lines, at + 1, at + reader.line_num)
+    inner = lines[at + 1 : at + reader.line_num]
     if len(values) != form.width or any(_is_record(line, form) for line in inner):
         return None
     return values, reader.line_num

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bff.acra.api import ApiDataset
@@ -57,17 +58,26 @@ async def datasets(
         timeout=settings.timeout,
     )
     searches, downloads = Pace(settings.rate), Pace(settings.rate // 2)
-    if settings.resource_id:
-        # It need not be of the collection; nobody says when it was updated.
-        listed = [Listed(settings.resource_id)]
-    else:
-        listed = await calls.json(
+
+    async def ask() -> list[Listed]:
+        return await calls.json(
             "list of the register's datasets",
             settings.collection_url,
             searches,
             _listed,
             {"withDatasetMetadata": "true"},
         )
+
+    async def latest(name: str) -> str:
+        return next((one.version for one in await ask() if one.name == name), "")
+
+    if settings.resource_id:
+        if not ID.fullmatch(settings.resource_id):
+            raise SourceError("acra.resource_id is no dataset's ID")
+        # It need not be of the collection; nobody says when it was updated.
+        listed = [Listed(settings.resource_id)]
+    else:
+        listed = await ask()
         if len(listed) < FEWEST:
             raise SourceError(
                 f"list of the register's datasets: {len(listed)} of at least {FEWEST} "
@@ -87,6 +97,7 @@ async def datasets(
                     searches,
                     page_size=settings.page_size,
                     version=one.version,
+                    latest=partial(latest, one.name),
                 )
             )
     return found

@@ -2,7 +2,7 @@
 
 The address comes from the answer of another, so it must begin as configured; it is
 signed and short-lived, and a new one is asked for at each try. What broke off goes on
-where it was left.
+where it was left, and a file is whole only where its end is told from a broken line.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import asyncio
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -22,12 +23,14 @@ from bff.acra.calls import Unusable, broken
 from bff.acra.source import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from bff.acra.calls import Calls
     from bff.acra.pace import Pace
     from bff.config import Acra
+
+T = TypeVar("T")
 
 CHUNK = 2**20
 # A file is made for whoever asks first; that takes some seconds.
@@ -38,7 +41,7 @@ DISK_RESERVE = 256 * 2**20
 SILENCE, LONGEST = 60.0, 3600.0
 # What an address may be written with (RFC 3986), so that all read it alike.
 PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%\[\]]{1,8000}", re.ASCII)
-CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/[0-9]{1,18}", re.ASCII)
+CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -110,8 +113,8 @@ class Download:
                 timeout=timeout,
                 allow_redirects=False,
             ) as answer:
-                self._check(what, answer, begun)
-                await self._keep(what, answer, begun)
+                whole = self._whole(what, answer, begun)
+                await self._keep(what, answer, begun, whole)
                 tag, date = (
                     answer.headers.get(n, "") for n in ("ETag", "Last-Modified")
                 )
@@ -119,47 +122,87 @@ class Download:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unusable(broken(error)) from error
 
-    def _check(self, what: str, answer: aiohttp.ClientResponse, begun: Begun) -> None:
+    def _whole(
+        self, what: str, answer: aiohttp.ClientResponse, begun: Begun
+    ) -> int | None:
+        """Return how many bytes the file has; None where its chunks tell the end.
+
+        A connection that just ends may have been cut (RFC 9112 section 8).
+
+        Raises:
+            Unusable: for what another try may better.
+            SourceError: for what it would not.
+        """
         status = answer.status
         if status == HTTPStatus.PARTIAL_CONTENT:
             found = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-            if found is None or int(found[1]) != begun.size:
+            asked = "Range" in answer.request_info.headers
+            if not asked or found is None or int(found[1]) != begun.size:
                 begun.size = 0
                 raise Unusable("another part than was asked for")
-            return
+            return int(found[2])
         begun.size = 0
         if status in {HTTPStatus.FORBIDDEN, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
             # The address is too old, or the file is another: both pass.
             raise Unusable(f"status {status}")
         self._calls.check_status(what, answer)
+        framing = answer.headers.get("Transfer-Encoding", "").lower()
+        if answer.content_length is None and "chunked" not in framing:
+            raise Unusable("an answer that does not say where it ends")
+        return answer.content_length
 
     async def _keep(
-        self, what: str, answer: aiohttp.ClientResponse, begun: Begun
+        self,
+        what: str,
+        answer: aiohttp.ClientResponse,
+        begun: Begun,
+        whole: int | None,
     ) -> None:
         """Write what comes behind what is there; count it all."""
         tag = answer.headers.get("ETag", "")
         begun.tag = "" if tag.startswith("W/") else tag
-        whole = begun.size + (answer.content_length or 0)
-        room = await asyncio.to_thread(shutil.disk_usage, begun.path.parent)
+        room = await _on_disk(what, lambda: shutil.disk_usage(begun.path.parent))
         limit = min(
             self._settings.download_limit, begun.size + room.free - DISK_RESERVE
         )
-        if whole > limit:
+        if (whole or 0) > limit:
             raise SourceError(_too_large(what, self._settings.download_limit, limit))
         mode = "ab" if begun.size else "wb"
-        file = await asyncio.to_thread(begun.path.open, mode)
+        # Unbuffered: what is counted is written, and closing writes nothing more.
+        file = await _on_disk(what, lambda: begun.path.open(mode, buffering=0))
         try:
             async for chunk in answer.content.iter_chunked(CHUNK):
                 if begun.size + len(chunk) > limit:
                     raise SourceError(
                         _too_large(what, self._settings.download_limit, limit)
                     )
-                await asyncio.to_thread(file.write, chunk)
+                await _on_disk(what, partial(_write, file, chunk))
                 begun.size += len(chunk)
         finally:
-            await asyncio.to_thread(file.close)
-        if answer.content_length is not None and begun.size != whole:
+            await _on_disk(what, file.close)
+        if whole is not None and begun.size != whole:
             raise Unusable("the file broke off")
+
+
+async def _on_disk(what: str, do: Callable[[], T]) -> T:
+    """Return what *do* gives, done in a thread.
+
+    Raises:
+        SourceError: when the disk does not let us: another dataset may still fit.
+    """
+    try:
+        return await asyncio.to_thread(do)
+    except OSError as error:
+        raise SourceError(
+            f"{what}: it cannot be written ({error.strerror or type(error).__name__})"
+        ) from error
+
+
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    """Write all of *chunk*: an unbuffered file may take a part."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def is_permitted(url: str, prefixes: Sequence[str]) -> bool:

@@ -7,8 +7,10 @@ of their 53 values would take four times as long as PostgreSQL takes to store th
 from __future__ import annotations
 
 from bff.acra.records import (
+    ADDRESS_TYPE,
     COLUMNS,
     INTEGERS,
+    LOCAL,
     MAX_DIGITS,
     MAX_VALUE,
     NAME,
@@ -77,7 +79,11 @@ def _judged(line: str) -> tuple[str, str] | None:
             return None
     if cells[NAME] == NOTHING or not UEN_SHAPE.fullmatch(uen):
         return None
-    if len(postal) == SHORT_POSTAL and postal.isdigit():
+    if (
+        len(postal) == SHORT_POSTAL
+        and postal.isdigit()
+        and cells[ADDRESS_TYPE].upper() == LOCAL
+    ):
         cells[POSTAL] = f"0{postal}"
         line = ",".join(cells)
     return uen, line

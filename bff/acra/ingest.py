@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any, cast
 
 from bff.acra.load import Loader, Progress
 from bff.acra.report import Counts
 from bff.acra.runs import Runs
+from bff.acra.source import MOST_BEGINNINGS, MarkerStale, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from bff.acra.report import RefusedFile
-    from bff.acra.source import Dataset
+    from bff.acra.source import Dataset, Page
     from bff.database import Database
 
 
@@ -65,8 +67,30 @@ async def rehearse(
     """
     found = {}
     for dataset in datasets:
-        counts = Counts()
-        async for page in dataset.pages(None):
+        since = refused_file.size() if refused_file else 0
+        for _ in range(MOST_BEGINNINGS):
+            with suppress(MarkerStale):
+                found[dataset.name] = await _judged(
+                    dataset, refused_file, since, on_progress
+                )
+                break
+        else:
+            raise SourceError(f"{dataset.name}: it changes while it is read")
+    return found
+
+
+async def _judged(
+    dataset: Dataset,
+    refused_file: RefusedFile | None,
+    since: int,
+    on_progress: Callable[[Progress], None],
+) -> Counts:
+    counts = Counts()
+    if refused_file is not None:
+        refused_file.remember(dataset.name, since)
+    pages = cast("AsyncGenerator[Page]", dataset.pages(None))
+    async with aclosing(pages):
+        async for page in pages:
             counts += Counts(
                 read=page.read,
                 repeated=page.read - len(page.rows) - len(page.refused),
@@ -76,5 +100,4 @@ async def rehearse(
             if refused_file is not None:
                 refused_file.write(dataset.name, page.refused)
             on_progress(Progress(dataset.name, counts, page.part))
-        found[dataset.name] = counts
-    return found
+    return counts

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -42,7 +43,11 @@ DAILY = "acra_daily"
 # Seconds: until a job looks again whether another run is over; after a lost database;
 # until another worker takes up what this one was told to leave.
 BUSY_PAUSE, LOST_PAUSE, STOPPED_PAUSE = 30.0, 10.0, 2.0
-PASSING = (DatabaseUnavailable, RunLost, asyncpg.PostgresError)
+# What passes by itself: a conflict with another transaction is among the first.
+PASSING = (DatabaseUnavailable, RunLost)
+# Whatever else happens may last, and each try calls data.gov.sg anew: five of them, a
+# minute, two, four and eight apart. The run after that is the schedule's.
+MOST_FAILURES, FAILED_PAUSE = 5, 60.0
 
 
 class Stopped(Exception):
@@ -89,10 +94,12 @@ async def work(
     connection = await asyncpg.connect(url, timeout=5)
     try:
         jobs = PgQueuer.from_asyncpg_connection(connection)
+        # By job: PgQueuer's own count has the times of waiting in it, too.
+        failures: Counter[int] = Counter()
 
         @jobs.entrypoint(JOB)
         async def ingest(job: Job) -> None:
-            await _ingest(job, reader, closing)
+            await _ingest(job, reader, closing, failures)
 
         if settings.scheduled:
             zone = ZoneInfo(settings.timezone)
@@ -119,7 +126,9 @@ async def work(
         await connection.close(timeout=2)
 
 
-async def _ingest(job: Job, reader: Reader, closing: asyncio.Event) -> None:
+async def _ingest(
+    job: Job, reader: Reader, closing: asyncio.Event, failures: Counter[int]
+) -> None:
     try:
         done = await _until(closing, reader.run(int(job.payload or b"")))
     except Stopped as error:
@@ -128,6 +137,15 @@ async def _ingest(job: Job, reader: Reader, closing: asyncio.Event) -> None:
     except PASSING as error:
         log.warning("the run of the register broke off, and goes on", exc_info=error)
         raise RetryRequested(timedelta(seconds=LOST_PAUSE)) from error
+    except Exception as error:
+        failures[job.id] += 1
+        if failures[job.id] >= MOST_FAILURES:
+            # Its row in `acra_runs` says that it failed.
+            log.exception("the run of the register failed, and is given up")
+            return
+        pause = FAILED_PAUSE * 2.0 ** (failures[job.id] - 1)
+        log.exception("the run of the register failed; again in %.0f s", pause)
+        raise RetryRequested(timedelta(seconds=pause)) from error
     if not done:
         raise RetryRequested(timedelta(seconds=BUSY_PAUSE))
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bff.acra.report import Counts
-from bff.acra.source import MarkerStale
+from bff.acra.source import MOST_BEGINNINGS, MarkerStale, SourceError
 from bff.acra.upsert import joined, upsert
 
 if TYPE_CHECKING:
@@ -48,11 +48,14 @@ class _State:
     at: Marker | None
     counts: Counts
     done: bool
-    refused_file: str | None
-    refused_size: int
+    # Where refused records are written; how long the file was when the dataset was
+    # begun, and when its last page was committed.
+    refused_file: str | None = None
+    refused_from: int = 0
+    refused_size: int = 0
 
 
-_NEW = _State(None, Counts(), done=False, refused_file=None, refused_size=0)
+_NEW = _State(None, Counts(), done=False)
 
 
 class Loader:
@@ -76,6 +79,7 @@ class Loader:
         self._pause = pause
         self._total = Counts()
         self._names: list[str] = []
+        self._refused_from = 0
 
     async def load(self, dataset: Dataset, *, restart: bool = False) -> Counts:
         """Load *dataset* from where an unfinished run left it, or from its beginning.
@@ -89,12 +93,18 @@ class Loader:
             CannotReport: when refused records cannot be written down.
         """
         self._names.append(dataset.name)
-        state = _NEW if restart else await self._state(dataset.name)
-        try:
-            return await self._load(dataset, state)
-        except MarkerStale as error:
-            self._on_notice(f"{error}: it is read from its beginning")
-            return await self._load(dataset, _NEW)
+        if self._refused_file is not None:
+            self._refused_file.check()
+        state = self._here(_NEW if restart else await self._state(dataset.name))
+        for _ in range(MOST_BEGINNINGS):
+            try:
+                return await self._load(dataset, state)
+            except MarkerStale as error:
+                self._on_notice(f"{error}: it is read from its beginning")
+            # Nothing counts that was read of another state.
+            begun = state.refused_from
+            state = replace(_NEW, refused_from=begun, refused_size=begun)
+        raise SourceError(f"{dataset.name}: it changes while it is read")
 
     async def finish(self) -> None:
         """Let the next run begin every dataset anew: this one has read them all."""
@@ -126,15 +136,15 @@ class Loader:
 
     async def _pages(self, dataset: Dataset, state: _State) -> Counts:
         counts, at = state.counts, state.at
+        if (file := self._refused_file) is not None:
+            await asyncio.to_thread(file.remember, dataset.name, state.refused_size)
         if at is None:
-            self._forget_uncommitted(state)
             await self._begin(dataset.name)
         pages = cast("AsyncGenerator[Page]", dataset.pages(at))
         async with aclosing(pages), aclosing(_ahead(pages)) as ahead:
             async for page in ahead:
                 if at is state.at is not None:
                     self._on_notice(f"{dataset.name} goes on behind: {counts}")
-                    self._forget_uncommitted(state)
                 counts += await self._write(dataset.name, page, counts)
                 at = page.marker
                 self._on_progress(Progress(dataset.name, counts, page.part))
@@ -149,11 +159,16 @@ class Loader:
         async with self._database.shared_transaction() as connection:
             await self._mark(connection, name, None, Counts())
 
-    def _forget_uncommitted(self, state: _State) -> None:
-        """Forget refused records of a page that was never committed."""
+    def _here(self, state: _State) -> _State:
+        """Return *state* with what is of our file of refused records, not another."""
         file = self._refused_file
-        if file is not None and str(file.path.absolute()) == state.refused_file:
-            file.back_to(state.refused_size)
+        if file is not None and file.name != state.refused_file:
+            size = file.size()
+            state = replace(
+                state, refused_file=file.name, refused_from=size, refused_size=size
+            )
+        self._refused_from = state.refused_from
+        return state
 
     async def _write(self, name: str, page: Page, before: Counts) -> Counts:
         """Write one page and what it comes to; return its own counts."""
@@ -191,7 +206,8 @@ class Loader:
             "at": at,
             "counts": counts.as_json(),
             "done": done,
-            "refused_file": file and str(file.path.absolute()),
+            "refused_file": file and file.name,
+            "refused_from": self._refused_from,
             "refused_size": file.size() if file else 0,
         }
         await connection.execute(
@@ -216,6 +232,7 @@ class Loader:
             Counts.of(found.get("counts", {})),
             done=bool(found.get("done")),
             refused_file=found.get("refused_file"),
+            refused_from=int(found.get("refused_from", 0)),
             refused_size=int(found.get("refused_size", 0)),
         )
 

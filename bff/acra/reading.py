@@ -10,9 +10,10 @@ import asyncio
 import json
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bff.acra.datasets import datasets
+from bff.acra.due import Left, catch_up
 from bff.acra.load import Loader
 from bff.acra.report import CannotReport, Counts, RefusedFile
 from bff.acra.runs import Run, Runs
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from bff.acra.calls import Surroundings
     from bff.acra.datasets import VersionedDataset
+    from bff.acra.due import Outcome
     from bff.config import Acra
     from bff.database import Database
     from bff.telemetry import Metrics
@@ -35,12 +37,14 @@ log = logging.getLogger(__name__)
 
 # Of `acra_ingest`: the versions that are loaded whole. No dataset is called so.
 ROW = "@versions"
+# And how many records each had. One that has less than half of them is broken.
+RECORDS = "@records"
 
 
 class Reader:
     """Make runs that were queued; *database* is the worker's, with four connections.
 
-    *afterwards* is done when companies have changed.
+    *afterwards* is done when companies have changed, until nothing of it is left.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class Reader:
         http: aiohttp.ClientSession,
         surroundings: Surroundings,
         *,
-        afterwards: Callable[[Database], Awaitable[object]],
+        afterwards: Callable[[Database], Awaitable[Outcome]],
         metrics: Metrics | None = None,
     ) -> None:
         self._database = database
@@ -85,6 +89,8 @@ class Reader:
         except asyncio.CancelledError:
             outcome = "stopped"
             raise
+        except Left as error:
+            log.warning("%s; the next run tries again", error)
         except (SourceError, CannotReport) as error:
             log.error("the register could not be read: %s", error)  # noqa: TRY400 - one sentence says it
         finally:
@@ -98,7 +104,9 @@ class Reader:
         A dataset that cannot be read holds up no other.
         """
         found = await datasets(self._settings, self._http, self._surroundings)
-        known = await self._versions()
+        known, records = await self._noted(ROW), await self._noted(RECORDS)
+        for one in found:
+            one.fewest = max(1, records.get(one.name, 0) // 2)
         todo = [
             one
             for one in found
@@ -109,8 +117,7 @@ class Reader:
         done = await sync(self._database, run, counts.as_json())
         log.info("the register: %s; %s", counts, done)
         self._count(counts)
-        if done.read:
-            await self._afterwards(self._database)
+        await catch_up(self._database, self._afterwards)
         if failures:
             raise SourceError(
                 f"{len(failures)} of {len(todo)} datasets could not be read whole; "
@@ -129,12 +136,14 @@ class Reader:
         counts, failures = Counts(), []
         for dataset in todo:
             try:
-                counts += await loader.load(dataset)
+                loaded = await loader.load(dataset)
             except SourceError as error:
                 log.warning("%s", error)
                 failures.append(str(error))
             else:
-                await self._remember(dataset)
+                counts += loaded
+                await self._note(ROW, {dataset.name: dataset.version})
+                await self._note(RECORDS, {dataset.name: loaded.read})
         if not failures:
             await loader.finish()
         return counts, failures
@@ -152,21 +161,21 @@ class Reader:
                 "SELECT reason, status FROM acra_runs WHERE run_id = $1", run_id
             )
 
-    async def _versions(self) -> dict[str, str]:
+    async def _noted(self, row: str) -> dict[str, Any]:
         async with self._database.shared_transaction() as connection:
             text = await connection.fetchval(
-                "SELECT marker FROM acra_ingest WHERE dataset = $1", ROW
+                "SELECT marker FROM acra_ingest WHERE dataset = $1", row
             )
         return dict(json.loads(text)) if text else {}
 
-    async def _remember(self, dataset: VersionedDataset) -> None:
+    async def _note(self, row: str, values: dict[str, Any]) -> None:
         async with self._database.shared_transaction() as connection:
             await connection.execute(
                 "INSERT INTO acra_ingest AS row (dataset, marker) VALUES ($1, $2) "
                 "ON CONFLICT (dataset) DO UPDATE "
                 "SET marker = row.marker || $2, updated_at = now()",
-                ROW,
-                json.dumps({dataset.name: dataset.version}),
+                row,
+                json.dumps(values),
             )
 
     def _count(self, counts: Counts) -> None:

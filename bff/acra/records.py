@@ -1,7 +1,7 @@
 """What a record of the register must look like, and how it is written. No I/O here.
 
-ACRA writes ``na`` for what it does not know, and loses the leading zero of postal
-codes. Collection 2 "ACRA Information on Corporate Entities" of data.gov.sg.
+ACRA writes ``na`` for what it does not know, and loses the leading zero of local
+postal codes. Collection 2 "ACRA Information on Corporate Entities" of data.gov.sg.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ COLUMNS = (
 )
 UEN, NAME = COLUMNS.index("uen"), COLUMNS.index("entity_name")
 POSTAL = COLUMNS.index("postal_code")
+ADDRESS_TYPE = COLUMNS.index("address_type")
 INTEGERS = (COLUMNS.index("primary_ssic_code"), COLUMNS.index("no_of_officers"))
 
 # 53312345A, 200012345A, T08LL0001A: letters and digits, a letter at the end. Loose:
@@ -56,6 +57,8 @@ UEN_SHAPE = re.compile(r"(?=.*[0-9])[0-9A-Z]{7,11}[A-Z]", re.ASCII)
 MAX_DIGITS = 9
 INTEGER_SHAPE = re.compile(rf"([0-9]{{1,{MAX_DIGITS}}})(?:\.0+)?", re.ASCII)
 SHORT_POSTAL = 5
+# The other type of address is FOREIGN, where 90210 is a whole code; `na` may be either.
+LOCAL = "LOCAL"
 # The longest value known is an activity of some hundred characters.
 MAX_VALUE = 4000
 # How lines are written: COPY's text format, but so that most lines of a CSV file are
@@ -100,7 +103,8 @@ class Cleaner:
         text = self._text
         try:
             cells = [text[value] for value in values]
-            cells[POSTAL] = self._postal[values[POSTAL]]
+            if cells[ADDRESS_TYPE].upper() == LOCAL:
+                cells[POSTAL] = self._postal[values[POSTAL]]
             for place in INTEGERS:
                 cells[place] = self._integer[values[place]]
         except Refused:
@@ -176,7 +180,7 @@ def _integer(value: str) -> str:
 
 
 def _postal(value: str) -> str:
-    """Give back a leading zero that was lost; foreign codes stay as they are."""
+    """Give back the leading zero that a local code lost; others stay as they are."""
     text = _text(value)
     short = len(text) == SHORT_POSTAL and text.isascii() and text.isdigit()
     return f"0{text}" if short else text

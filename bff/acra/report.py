@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import os
+import stat
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bff.acra.source import Refusal
+
+# Bytes of a line of the file, and lines of it that are remembered: some 20 MB.
+LONGEST, MOST_KNOWN = 2**16, 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,34 @@ class CannotReport(Exception):
 
 
 class RefusedFile:
-    """A file of refused records, one JSON object a line; made when there is one."""
+    """A file of refused records, one JSON object a line; made when there is one.
+
+    Several commands may write into one: nothing in it is ever changed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # In an encoding that every database takes.
+        self.name = os.fsencode(path.absolute()).decode(errors="backslashreplace")
+        self._known: set[bytes] = set()
+        self._looked = False
+
+    def check(self) -> None:
+        """Look whether it can be written, before hours of reading.
+
+        Raises:
+            CannotReport: when it cannot.
+        """
+        with self._told():
+            try:
+                mode = self.path.stat().st_mode
+            except FileNotFoundError:
+                self._try_out(self.path.resolve())
+                return
+            if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+                raise CannotReport(f"{self.path} cannot be written: it is no file")
+            with self.path.open("ab"):
+                pass
 
     def size(self) -> int:
         """Return how long it is, bytes; 0 while there is none.
@@ -75,28 +105,59 @@ class RefusedFile:
             except FileNotFoundError:
                 return 0
 
+    def remember(self, dataset: str, since: int) -> None:
+        """Do not write records of *dataset* again that stand behind byte *since*.
+
+        A page that was written down and never committed comes again.
+
+        Raises:
+            CannotReport: when the file cannot be read.
+        """
+        self._known.clear()
+        begins = json.dumps({"dataset": dataset}).encode()[:-1] + b", "
+        with self._told():
+            if not self.path.is_file():
+                return
+            with self.path.open("rb") as stream:
+                stream.seek(since)
+                while line := stream.readline(LONGEST):
+                    if line.startswith(begins) and len(self._known) < MOST_KNOWN:
+                        self._known.add(_digest(line))
+
     def write(self, dataset: str, refused: Iterable[Refusal]) -> None:
-        """Append *refused* records of *dataset*.
+        """Append *refused* records of *dataset*, but those that it remembers.
 
         Raises:
             CannotReport: when they cannot be written.
         """
-        text = "".join(
-            json.dumps({"dataset": dataset, **asdict(one)}) + "\n" for one in refused
-        )
-        if text:
-            with self._told(), self.path.open("a", encoding="ascii") as stream:
-                stream.write(text)
+        lines = [
+            json.dumps({"dataset": dataset, **asdict(one)}).encode() + b"\n"
+            for one in refused
+        ]
+        if self._known:
+            lines = [line for line in lines if _digest(line) not in self._known]
+        if not lines:
+            return
+        with self._told(), self.path.open("ab") as stream:
+            if not self._looked and self._is_torn():
+                stream.write(b"\n")
+            self._looked = True
+            stream.writelines(lines)
 
-    def back_to(self, size: int) -> None:
-        """Forget what was written behind *size*: its page was never committed.
+    def _is_torn(self) -> bool:
+        """Tell whether somebody was killed while writing the last line."""
+        if not self.path.is_file() or not self.path.stat().st_size:
+            return False
+        with self.path.open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            return stream.read() != b"\n"
 
-        Raises:
-            CannotReport: when that cannot be done.
-        """
-        if self.size() > size:
-            with self._told(), self.path.open("r+b") as stream:
-                stream.truncate(size)
+    @staticmethod
+    def _try_out(path: Path) -> None:
+        """Make the file and take it away again, unless somebody else makes it."""
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            path.unlink()
 
     @contextmanager
     def _told(self) -> Generator[None]:
@@ -106,3 +167,7 @@ class RefusedFile:
             raise CannotReport(
                 f"{self.path} cannot be written: {error.strerror}"
             ) from error
+
+
+def _digest(line: bytes) -> bytes:
+    return blake2b(line, digest_size=16).digest()

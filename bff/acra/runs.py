@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from bff.acra.due import Left
 from bff.acra.report import CannotReport
 from bff.acra.source import SourceError
 from bff.database import DatabaseUnavailable
@@ -43,11 +44,12 @@ class RunLost(Exception):
     """Tell that this run is not the one under way any more: it must write nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
-    """A run under way, ours."""
+    """A run under way, ours, until its lock is *lost*."""
 
     run_id: int
+    lost: bool = False
 
     async def note(
         self, connection: PoolConnectionProxy, counts: Mapping[str, Any]
@@ -55,8 +57,10 @@ class Run:
         """Write down *counts* in the transaction of *connection*, as a sign of life.
 
         Raises:
-            RunLost: when another run has taken over; the transaction must not commit.
+            RunLost: when another run has taken over, or may; do not commit then.
         """
+        if self.lost:
+            raise RunLost("the lock of the run was lost; another may take over")
         done = await connection.execute(
             "UPDATE acra_runs SET counts = $2, beat_at = now() "
             "WHERE run_id = $1 AND status = 'running'",
@@ -143,11 +147,17 @@ class Runs:
                         "WHERE run_id = $1 AND status = 'running'",
                         run.run_id,
                     )
-            except DatabaseUnavailable:
-                log.warning("run %d of the register: no database", run.run_id)
-            # For servers that end transactions in which nothing happens.
-            with suppress(*_HOLDING_LOST):
+            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+                # The next beat may come through: there are ten until it is too late.
+                name = type(error).__name__
+                log.warning("run %d of the register: no beat, %s", run.run_id, name)
+            try:
+                # For servers that end transactions in which nothing happens.
                 await holding.execute("SELECT 1")
+            except _HOLDING_LOST:
+                log.warning("run %d of the register lost its lock", run.run_id)
+                run.lost = True
+                return
 
     async def _fail(self, run: Run, error: BaseException) -> None:
         try:
@@ -177,6 +187,7 @@ _TAKE_UP = (
     "UPDATE acra_runs SET status = 'running', started_at = now(), beat_at = now() "
     "WHERE run_id = $1 AND status = 'queued' RETURNING run_id"
 )
+_TOLD = (SourceError, CannotReport, DatabaseUnavailable, RunLost, Left)
 _HOLDING_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -193,7 +204,7 @@ async def _bury_the_dead(connection: PoolConnectionProxy) -> None:
 
 def _sentence(error: BaseException) -> str:
     """Say what happened in words of ours: others' may hold addresses and secrets."""
-    if isinstance(error, (SourceError, CannotReport, DatabaseUnavailable, RunLost)):
+    if isinstance(error, _TOLD):
         return str(error)
     if isinstance(error, asyncio.CancelledError):
         return "stopped"

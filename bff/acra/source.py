@@ -18,6 +18,8 @@ Marker: TypeAlias = "Mapping[str, Any]"
 
 # Characters of a refused record that are kept for people to look at.
 RAW_KEPT = 500
+# Datasets are replaced once a month: one that changes more often is not waited for.
+MOST_BEGINNINGS = 3
 
 
 class SourceError(Exception):
@@ -83,7 +85,8 @@ class Dataset(Protocol):
         The same marker gives the same pages for as long as the dataset is unchanged.
 
         Raises:
-            MarkerStale: before the first page, when *marker* is of another state.
+            MarkerStale: when *marker* is of another state, or the dataset becomes
+                another while it is read: then all pages given so far count nothing.
             SourceError: when there is no going on; pages given so far are good.
         """
 

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bff.acra.records import is_live
+from bff.acra import due
+from bff.acra.records import COLUMNS, is_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
     from bff.acra.runs import Run
@@ -43,7 +45,8 @@ ORDER BY ingested_at, uen LIMIT $3
 #    and nothing that it is not;
 #  - no other company is called so; or it alone has that name for its domain, too.
 # Whatever is left in doubt becomes a company of its own: two rows are a nuisance, two
-# companies in one row are wrong.
+# companies in one row are wrong. They are locked in the order in which foreign keys of
+# candidates lock them (bff.icp.candidates), so that neither waits for the other.
 CLAIM = r"""
 WITH nameless AS MATERIALIZED (
   SELECT company_id, company_name_key(name) AS key,
@@ -77,20 +80,32 @@ WITH nameless AS MATERIALIZED (
           WHERE company_name_key(other.name) = fitting.key) AS namesakes,
          count(*) FILTER (WHERE own_domain) OVER (PARTITION BY uen) AS own_domains
   FROM fitting
+), claimed AS MATERIALIZED (
+  SELECT companies.company_id, judged.uen
+  FROM companies JOIN judged ON companies.company_id = judged.company_id
+  WHERE companies.uen IS NULL
+    AND (namesakes = 1 OR (own_domain AND own_domains = 1))
+  ORDER BY companies.company_id FOR UPDATE OF companies
 )
-UPDATE companies SET uen = judged.uen FROM judged
-WHERE companies.company_id = judged.company_id
-  AND (namesakes = 1 OR (own_domain AND own_domains = 1))
+UPDATE companies SET uen = claimed.uen FROM claimed
+WHERE companies.company_id = claimed.company_id
+RETURNING companies.uen,
+  (SELECT entity_status_description FROM staging_acra_companies AS theirs
+   WHERE theirs.uen = companies.uen) AS status
 """
 
-# Entities that are not in business come in only where a company already is.
-UPSERT = """
+_FORMER = ", ".join(name for name in COLUMNS if name.startswith("former_entity_name"))
+# Entities that are not in business come in only where a company already is. A name is
+# replaced only when the register says that it was the entity's before: else it is one
+# that people know the company by.
+UPSERT = f"""
 INSERT INTO companies AS ours
   (uen, name, industry_norm, industry_code, incorporation_year, sg_registered,
    last_seen)
 SELECT uen, entity_name, lower(primary_ssic_description),
        lpad(primary_ssic_code::text, 5, '0'),
-       substring(registration_incorporation_date from '^((?:1[89]|20)[0-9]{2})-')::int,
+       substring(registration_incorporation_date
+                 from '^((?:1[89]|20)[0-9]{{2}})-')::int,
        -- Nothing is in an empty list, not even the unknown: it stays unknown.
        CASE WHEN entity_status_description IS NOT NULL
             THEN entity_status_description = ANY($2::text[]) END,
@@ -100,15 +115,22 @@ WHERE uen = ANY($1::text[])
   AND (entity_status_description = ANY($2::text[])
        OR EXISTS (SELECT 1 FROM companies WHERE companies.uen = theirs.uen))
 ON CONFLICT (uen) DO UPDATE SET
-  name = CASE WHEN company_name_key(ours.name) = company_name_key(EXCLUDED.name)
-              THEN ours.name ELSE EXCLUDED.name END,
+  name = CASE
+    WHEN ours.name = EXCLUDED.name
+      OR company_name_key(ours.name) = company_name_key(EXCLUDED.name) THEN ours.name
+    WHEN btrim(ours.name) = '' OR EXISTS (
+      SELECT 1 FROM staging_acra_companies AS known, unnest(ARRAY[{_FORMER}]) AS former
+      WHERE known.uen = EXCLUDED.uen
+        AND company_name_key(former) = company_name_key(ours.name)
+        AND company_name_key(former) <> '') THEN EXCLUDED.name
+    ELSE ours.name END,
   industry_norm = coalesce(EXCLUDED.industry_norm, ours.industry_norm),
   industry_code = coalesce(EXCLUDED.industry_code, ours.industry_code),
   incorporation_year = coalesce(EXCLUDED.incorporation_year, ours.incorporation_year),
   sg_registered = coalesce(EXCLUDED.sg_registered, ours.sg_registered),
   last_seen = greatest(EXCLUDED.last_seen, ours.last_seen)
 RETURNING xmax = 0 AS new
-"""
+"""  # noqa: S608 - names of COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +142,7 @@ class Synced:
     updated: int = 0
     # Not in business, and no company of ours.
     left_out: int = 0
-    # Companies that got their UEN by their name, counted among the updated, too.
+    # Companies that got their UEN by their name, whether or not it changed just now.
     by_name: int = 0
 
     def __str__(self) -> str:
@@ -147,47 +169,64 @@ async def sync(
 
     *run* is the run under way: nobody else changes the register meanwhile. *counts* are
     what it has counted so far. Each batch is one transaction; killed anywhere, the next
-    sync goes on where this one was.
+    sync goes on where this one was. With each, what depends on companies becomes due.
 
     Raises:
         RunLost: when another run has taken over.
         DatabaseUnavailable: when the database goes away.
     """
-    done = Synced()
+    done = Synced(by_name=await _claim(database, run, counts))
     while True:
         async with database.shared_transaction() as connection:
             at, uen = await _marker(connection)
             rows = await connection.fetch(CHANGED, at, uen, batch, timeout=PATIENCE)
             if not rows:
                 return done
-            by_name = done.by_name
-            if not done.read:
-                by_name = await _claim(connection)
-            live = {row["status"] for row in rows if is_live(row["status"])}
-            found = await connection.fetch(
-                UPSERT, [row["uen"] for row in rows], sorted(live), timeout=PATIENCE
-            )
+            found = await _upsert(connection, rows)
             new = sum(row["new"] for row in found)
             done = Synced(
                 read=done.read + len(rows),
                 new=done.new + new,
                 updated=done.updated + len(found) - new,
                 left_out=done.left_out + len(rows) - len(found),
-                by_name=by_name,
+                by_name=done.by_name,
             )
+            await due.mark(connection)
             await _note(connection, rows[-1]["ingested_at"], rows[-1]["uen"])
             await run.note(connection, {**counts, **done.as_json()})
         on_progress(done)
 
 
-async def _claim(connection: PoolConnectionProxy) -> int:
-    """Give companies the UEN that is theirs by name; return how many got one."""
-    if not await connection.fetchval(
-        "SELECT EXISTS (SELECT 1 FROM companies WHERE uen IS NULL)", timeout=PATIENCE
-    ):
-        return 0
-    done: str = await connection.execute(CLAIM, timeout=PATIENCE)
-    return int(done.rpartition(" ")[2])
+async def _claim(database: Database, run: Run, counts: dict[str, Any]) -> int:
+    """Give companies the UEN that is theirs by name; return how many got one.
+
+    Only when something has changed, and in a transaction of its own: whoever makes a
+    candidate of such a company waits for it.
+    """
+    async with database.shared_transaction() as connection:
+        if not await connection.fetch(
+            CHANGED, *await _marker(connection), 1, timeout=PATIENCE
+        ) or not await connection.fetchval(
+            "SELECT EXISTS (SELECT 1 FROM companies WHERE uen IS NULL)",
+            timeout=PATIENCE,
+        ):
+            return 0
+        rows = await connection.fetch(CLAIM, timeout=PATIENCE)
+        if rows:
+            # What the register says of them may have changed long ago.
+            await _upsert(connection, rows)
+            await due.mark(connection)
+        await run.note(connection, counts)
+        return len(rows)
+
+
+async def _upsert(
+    connection: PoolConnectionProxy, rows: list[asyncpg.Record]
+) -> list[asyncpg.Record]:
+    """Bring entities into `companies`: *rows* have their `uen` and `status`."""
+    live = {row["status"] for row in rows if is_live(row["status"])}
+    uens = [row["uen"] for row in rows]
+    return await connection.fetch(UPSERT, uens, sorted(live), timeout=PATIENCE)
 
 
 async def _marker(connection: PoolConnectionProxy) -> tuple[datetime, str]:

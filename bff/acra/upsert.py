@@ -21,6 +21,12 @@ _TABLE = (
     f"CREATE TEMPORARY TABLE IF NOT EXISTS acra_page ON COMMIT DELETE ROWS "  # noqa: S608 - our own names
     f"AS SELECT {', '.join(COLUMNS)} FROM staging_acra_companies WITH NO DATA"
 )
+# Later than all before, though a clock be set back: whoever looks for what is new since
+# his last look finds it.
+_STAMP = (
+    "(SELECT greatest(now(), max(ingested_at) + interval '1 microsecond') "
+    "FROM staging_acra_companies)"
+)
 
 
 async def upsert(
@@ -76,8 +82,8 @@ def _statement(columns: tuple[str, ...]) -> str:
     )
     return (
         "WITH written AS ("  # noqa: S608 - names of COLUMNS
-        f"INSERT INTO staging_acra_companies ({', '.join(COLUMNS)}, source) "
-        f"SELECT {values}, $1 FROM pg_temp.acra_page AS page "
+        f"INSERT INTO staging_acra_companies ({', '.join(COLUMNS)}, source, "
+        f"ingested_at) SELECT {values}, $1, {_STAMP} FROM pg_temp.acra_page AS page "
         "LEFT JOIN staging_acra_companies AS old USING (uen) "
         f"WHERE old.uen IS NULL OR ({old}) IS DISTINCT FROM ({page}) "
         f"ON CONFLICT (uen) DO UPDATE SET {changes} "

@@ -15,6 +15,7 @@ from bff.acra.reading import Reader
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
+    from bff.acra.due import Outcome
     from bff.config import Config
     from bff.telemetry import Metrics
 
@@ -36,7 +37,7 @@ def is_wanted(config: Config) -> bool:
 @asynccontextmanager
 async def running(
     config: Config,
-    afterwards: Callable[[database.Database], Awaitable[object]],
+    afterwards: Callable[[database.Database], Awaitable[Outcome]],
     metrics: Metrics | None,
     surroundings: Surroundings | None = None,
 ) -> AsyncGenerator[None]:

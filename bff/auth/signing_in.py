@@ -69,9 +69,11 @@ async def _make(request: web.Request, person: Person, tokens: Tokens, way: str) 
     pair, cookies = await settled(lambda: _begun(request, person, tokens, way, by))
     old = app[COOKIES].open_access(request.cookies)
     if old is not None:
+        # Whoever signs in over somebody else's session is no business of their tenant.
+        ends = by if old.user_id == person.user_id else actor_of(request)
         # Replaced, not just ended: other tabs' refusals must not clear these cookies.
         await app[STORE].end(
-            old.user_id, old.sid, "signed_in_again", replaced=True, by=by
+            old.user_id, old.sid, "signed_in_again", replaced=True, by=ends
         )
         app[ENDED].end(old.sid, replaced=True)
     # Last: an answer that tells of a failure must not carry a session.

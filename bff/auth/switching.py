@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from bff.access import SESSION
+from bff.access import SESSION, STORE
 from bff.auth.signing_in import PROVIDER
 from bff.body import Body, read_body
 from bff.errors import AuthUnavailable, NotFound
@@ -21,9 +21,13 @@ from bff.identity.messages import (
     read_tenant,
 )
 from bff.moving import arrival, moved
+from bff.sessions.moves import BY_HAND
+from bff.sessions.standing import settled
 from bff.tenancy.store import TENANCY
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from bff.sessions.session import AccessTicket, Seat
 
 
@@ -79,9 +83,27 @@ async def switch(request: web.Request) -> web.Response:
             raise NotFound
         return seat
 
+    here = await settled(lambda: _stayed(request, tenant_id, seat_of))
+    if here is not None:
+        return await arrival(request, here)
     # What has begun is finished: half a move would be a session that nobody has.
-    ticket = await asyncio.shield(moved(request, seat_of, "switched_tenant"))
+    ticket = await asyncio.shield(moved(request, seat_of, BY_HAND))
     return await arrival(request, ticket)
+
+
+async def _stayed(
+    request: web.Request,
+    tenant_id: int,
+    seat_of: Callable[[AccessTicket], Awaitable[Seat]],
+) -> AccessTicket | None:
+    """Stay where the session is anyhow, chosen from now on; None: it must move."""
+    ticket = request[SESSION]
+    if ticket.tenant_id != tenant_id:
+        return None
+    seat = await seat_of(ticket)
+    if set(seat.roles) != set(ticket.roles):
+        return None
+    return ticket if await request.app[STORE].stay(ticket, seat) else None
 
 
 async def _person(request: web.Request, ticket: AccessTicket) -> Person:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer looks at it
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import asyncpg
@@ -13,12 +13,12 @@ import uvloop
 
 from bff import config, database
 from bff.acra.calls import Surroundings
-from bff.acra.csv_file import CsvFile
-from bff.acra.datasets import datasets
+from bff.acra.datasets import ID, datasets
 from bff.acra.ingest import ingest, rehearse
 from bff.acra.report import CannotReport, Counts, RefusedFile
 from bff.acra.runs import RunLost
 from bff.acra.source import SourceError
+from bff.cli.acra_files import REFUSED_FILE, local_files, refused_file
 from bff.cli.common import ConfigFile, fail, url_of
 from bff.cli.progress import Display
 from bff.environment import with_acra_aliases
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 
 acra = typer.Typer(help="The Singapore company register.", no_args_is_help=True)
 
-REFUSED_FILE = "acra-refused.jsonl"
 STATEMENT_SECONDS = 60.0
 INTERRUPTED = 130  # what shells give a command that was stopped by Ctrl-C
+
+
+class _NoDatabase(Exception):
+    """Tell that the driver cannot even read the database's URL."""
 
 
 @acra.command("ingest")
@@ -94,20 +97,18 @@ def ingest_command(
         fail("--dataset, --all and --page-size are for data.gov.sg: give no file")
     if dataset and everything:
         fail("give --dataset or --all, not both")
-    local = _local(paths)
+    local = local_files(paths)
     settings: config.Config | None = None
     # Files alone can be judged without any configuration.
     if not (local and dry_run):
         settings = _settings(config_file, with_acra_aliases(os.environ))
-        changes: dict[str, object] = {"page_size": page_size or settings.acra.page_size}
-        if dataset or everything:
-            changes["resource_id"] = dataset or ""
-        section = settings.acra.model_copy(update=changes)
-        settings = settings.model_copy(update={"acra": section})
-    file = _refused_file(refused, settings, paths)
+        if not local:
+            chosen = "" if everything else dataset
+            settings = _changed(settings, chosen, page_size)
+    file = refused_file(refused, settings, paths)
     display = Display(sys.stderr)
-    before = file.size()
     try:
+        file.check()
         found = uvloop.run(
             _rehearse(settings, local, file, display)
             if dry_run or settings is None
@@ -125,7 +126,7 @@ def ingest_command(
         fail("another run is under way; nothing was read")
     display.clear()
     _report(found, dry_run=dry_run)
-    if file.size() > before:
+    if any(counts.refused for counts in found.values()):
         typer.echo(f"refused records are in {file.path}")
 
 
@@ -152,20 +153,10 @@ def _sentence(error: Exception) -> str | None:
         return f"not finished: {error}; run the same command again, and it goes on"
     if isinstance(error, (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)):
         return "the schema does not fit this release: run `bff migrate up`"
-    if isinstance(error, (asyncpg.PostgresError, ValueError)):
+    if isinstance(error, (asyncpg.PostgresError, _NoDatabase)):
         # The driver's own words may hold the URL.
         return f"the database cannot be used as its worker ({type(error).__name__})"
     return None
-
-
-def _refused_file(
-    chosen: Path | None, settings: config.Config | None, paths: Sequence[Path]
-) -> RefusedFile:
-    folder = settings.acra.refused_folder if settings else None
-    path = chosen or (folder or Path()) / REFUSED_FILE
-    if path.absolute() in {one.absolute() for one in paths}:
-        fail(f"{path} is read: it cannot take refused records")
-    return RefusedFile(path)
 
 
 def _settings(file: Path | None, environ: Mapping[str, str]) -> config.Config:
@@ -175,24 +166,20 @@ def _settings(file: Path | None, environ: Mapping[str, str]) -> config.Config:
         fail(str(error))
 
 
-def _local(paths: Sequence[Path]) -> Sequence[Dataset]:
-    """Return *paths* as datasets, or end the command with what is wrong with them."""
-    names = [path.name for path in paths]
-    if len({path.absolute() for path in paths}) < len(paths):
-        fail("a file is given twice")
-    found = [
-        CsvFile(path, name=None if names.count(path.name) == 1 else str(path))
-        for path in paths
-    ]
-    problems = []
-    for file in found:
-        try:
-            file.check()
-        except SourceError as error:
-            problems.append(str(error))
-    if problems:
-        fail("\n".join([*problems, "nothing was read"]))
-    return found
+def _changed(
+    settings: config.Config, dataset: str | None, page_size: int | None
+) -> config.Config:
+    """Return *settings* with what the command says, None for nothing, in their place.
+
+    A dataset's ID becomes part of addresses to which the key of the API is sent.
+    """
+    acra = settings.acra
+    chosen = acra.resource_id if dataset is None else dataset
+    if chosen and not ID.fullmatch(chosen):
+        what = "--dataset" if dataset else "acra.resource_id"
+        fail(f"{what} is no ID of a dataset: d_ and 32 digits of 0-9 and a-f")
+    changes = {"resource_id": chosen, "page_size": page_size or acra.page_size}
+    return settings.model_copy(update={"acra": acra.model_copy(update=changes)})
 
 
 async def _ingest(
@@ -211,6 +198,7 @@ async def _ingest(
             url, size=3, command_timeout=STATEMENT_SECONDS, name="bff-acra"
         ) as db,
     ):
+        await _look(db)
         return await ingest(
             db,
             local or await _remote(settings, http),
@@ -221,6 +209,20 @@ async def _ingest(
             on_notice=display.say,
             pause=settings.acra.interval if paced else 0.0,
         )
+
+
+async def _look(db: database.Database) -> None:
+    """Look whether the database can be had, before anybody else is asked.
+
+    Raises:
+        _NoDatabase: when its address is none.
+        DatabaseUnavailable: when it is away.
+    """
+    try:
+        async with db.shared_transaction():
+            pass
+    except ValueError as error:
+        raise _NoDatabase from error
 
 
 async def _rehearse(

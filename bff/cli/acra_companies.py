@@ -10,6 +10,7 @@ import typer
 import uvloop
 
 from bff import database
+from bff.acra.due import Left, catch_up
 from bff.acra.runs import RunLost, Runs
 from bff.acra.sync import sync
 from bff.cli.common import ConfigFile, fail, load, url_of
@@ -52,7 +53,7 @@ def _run(doing: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it 
     """Return what *doing* gives, or end the command with one sentence."""
     try:
         return uvloop.run(doing)
-    except (RunLost, database.DatabaseUnavailable) as error:
+    except (RunLost, Left, database.DatabaseUnavailable) as error:
         fail(f"not finished: {error}; run it again")
     except (asyncpg.PostgresError, ValueError) as error:
         # The driver's own words may hold the URL.
@@ -74,8 +75,7 @@ async def _sync(settings: Config) -> Synced | None:
         if run is None:
             return None
         done = await sync(db, run, {}, on_progress=say)
-        if done.read:
-            await recompute_all(db)
+        await catch_up(db, recompute_all)
         return done
 
 

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DEFAULT_LIMIT, MOST = 200, 1_000_000
-# Spreadsheets and JSON know no NaN, which PostgreSQL sorts above infinity.
-_SCORE = "CASE WHEN score > '-Infinity' AND score < 'Infinity' THEN score END"
+# Spreadsheets and JSON know neither NaN nor infinity: they are nothing, and come where
+# nothing comes, though the index has them elsewhere.
+_NO_NUMBER = "score IN ('NaN', 'Infinity', '-Infinity')"
+# Of so many rows at most the best are looked up in the index; more are sorted, which
+# several processes do together.
+_FEW = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ COLUMNS = (
     Column("website_domain", "website_domain"),
     Column("industry_norm", "industry_norm"),
     Column("employees_est", "employees_est", is_text=False),
-    Column("score", _SCORE, is_text=False),
+    Column("score", "score", is_text=False),
     Column("bucket", "bucket"),
     Column("rationale", "rationale"),
 )
@@ -95,9 +99,24 @@ def _query(asked: Asked, selected: Iterable[str]) -> str:
     # PostgreSQL check that once for the statement instead of for each row.
     return f"""
 SELECT {", ".join(selected)}
-FROM lead_scores JOIN companies USING (company_id)
+FROM ({_scores(asked)}) AS scored JOIN companies USING (company_id)
 {_CONTACT if asked.contacts else ""}
-WHERE tenant_id = {asked.tenant_id:d}
-ORDER BY lead_scores.score DESC NULLS LAST, company_id
+ORDER BY scored.score DESC NULLS LAST, company_id
 LIMIT {asked.limit:d}
+"""  # noqa: S608 - see above
+
+
+def _scores(asked: Asked) -> str:
+    """Return a query of the tenant's scores, with at least those that are asked for."""
+    rows = f"lead_scores WHERE tenant_id = {asked.tenant_id:d}"
+    if asked.limit > _FEW:
+        score = f"CASE WHEN ({_NO_NUMBER}) IS NOT TRUE THEN score END"
+        return f"SELECT company_id, {score} AS score, bucket, rationale FROM {rows}"  # noqa: S608 - see above
+    # Two lists in order make one in order, without reading the whole.
+    return f"""
+(SELECT company_id, score, bucket, rationale FROM {rows} AND ({_NO_NUMBER}) IS NOT TRUE
+ ORDER BY lead_scores.score DESC NULLS LAST, company_id LIMIT {asked.limit:d})
+UNION ALL
+(SELECT company_id, NULL, bucket, rationale FROM {rows} AND {_NO_NUMBER}
+ ORDER BY company_id LIMIT {asked.limit:d})
 """  # noqa: S608 - see above

@@ -7,22 +7,31 @@ as it is. The rule's row is locked meanwhile, so that two who compute it take tu
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import asyncpg
 from pydantic import ValidationError
 
+from bff.database import LOST, DatabaseConflict
 from bff.icp.rules import Profile
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from bff.database import Database
 
 log = logging.getLogger(__name__)
 
 # Seconds for one rule: hundreds of thousands of companies may come or go at once.
 PATIENCE = 60.0
+# Seconds that a rule is waited for which somebody else holds; when all others are done,
+# as long as computing it may take.
+LOCK_PATIENCE = 5.0
+# Seconds after its own limit in which the server must have said so: else it is silent.
+SILENCE = 10.0
 
+LIMITS = """
+SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)
+"""
 LOCK = """
 SELECT payload FROM icp_rules WHERE tenant_id = $1 AND rule_id = $2 FOR NO KEY UPDATE
 """
@@ -35,11 +44,35 @@ WITH fitting AS MATERIALIZED (
     SELECT 1 FROM fitting WHERE fitting.company_id = one.company_id)
 ), come AS (
   INSERT INTO icp_candidate_companies (tenant_id, rule_id, company_id)
-  SELECT $1, $2, company_id FROM fitting ON CONFLICT DO NOTHING
+  -- In this order each is locked by its foreign key: who changes companies' UENs locks
+  -- them in the same, so that neither waits for the other.
+  SELECT $1, $2, company_id FROM fitting ORDER BY company_id ON CONFLICT DO NOTHING
 )
 UPDATE icp_rules SET candidates = (SELECT count(*) FROM fitting), computed_at = now()
 WHERE tenant_id = $1 AND rule_id = $2 RETURNING candidates
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """How many rules were computed anew, and how many could not be this time."""
+
+    done: int
+    left: int
+
+
+class _NotNow(Exception):
+    """Carry an error of one rule out of its transaction."""
+
+
+async def limit(
+    connection: asyncpg.pool.PoolConnectionProxy, lock: float = 0.0
+) -> None:
+    """Let the server end each statement of *connection*'s transaction that takes long.
+
+    *lock* is how many seconds a lock is waited for; 0: as long as a statement may take.
+    """
+    await connection.execute(LIMITS, _milliseconds(PATIENCE), _milliseconds(lock))
 
 
 async def compute(
@@ -50,13 +83,15 @@ async def compute(
 ) -> int:
     """Bring the candidates of a rule up to date; return how many there are.
 
-    The rule's row must be locked by *connection*'s transaction.
+    The rule's row must be locked by *connection*'s transaction, which has its limits.
     """
     conditions, values = _conditions(profile)
     # The conditions are ours, the values are parameters.
     query = COMPUTE.format(conditions=" AND ".join(conditions))
     return int(
-        await connection.fetchval(query, tenant_id, rule_id, *values, timeout=PATIENCE)
+        await connection.fetchval(
+            query, tenant_id, rule_id, *values, timeout=PATIENCE + SILENCE
+        )
     )
 
 
@@ -68,18 +103,22 @@ async def recompute(
     Raises:
         ValidationError: when the rule cannot be read, as one of a newer release.
     """
-    payload = await connection.fetchval(LOCK, tenant_id, rule_id, timeout=PATIENCE)
+    payload = await connection.fetchval(
+        LOCK, tenant_id, rule_id, timeout=PATIENCE + SILENCE
+    )
     if payload is None:
         return None
     profile = Profile.model_validate_json(payload)
     return await compute(connection, tenant_id, rule_id, profile)
 
 
-async def recompute_all(database: Database) -> int:
-    """Compute all rules of all tenants anew, as the worker's role; return how many.
+async def recompute_all(database: Database) -> Recomputed:
+    """Compute all rules of all tenants anew, as the worker's role.
 
-    Each in a transaction of its own: nobody who saves a rule waits for another's. A
-    rule that cannot be read keeps the candidates it has, and is told in the log.
+    Each in a transaction of its own: nobody who saves a rule waits for another's, and
+    one that is held, too slow or in another's way stops no other. Such a one is tried
+    once more at the end, and then left. A rule that cannot be read keeps the candidates
+    it has: trying again would not help. Both are told in the log.
 
     Raises:
         DatabaseUnavailable: when the database goes away; what is done stays done.
@@ -88,14 +127,48 @@ async def recompute_all(database: Database) -> int:
         rules = await connection.fetch(
             "SELECT tenant_id, rule_id FROM icp_rules ORDER BY tenant_id, rule_id"
         )
-    done = 0
-    for tenant_id, rule_id in rules:
+    done, todo = 0, [(row["tenant_id"], row["rule_id"]) for row in rules]
+    for lock in (LOCK_PATIENCE, PATIENCE):
+        left = []
+        for rule in todo:
+            try:
+                done += await _one(database, *rule, lock)
+            except (_NotNow, DatabaseConflict) as error:
+                log.warning(
+                    "rule %d of tenant %d cannot be computed now (%s)",
+                    rule[1],
+                    rule[0],
+                    type(error.__cause__).__name__,
+                )
+                left.append(rule)
+        todo = left
+    return Recomputed(done, len(todo))
+
+
+async def _one(database: Database, tenant_id: int, rule_id: int, lock: float) -> bool:
+    """Compute one rule anew; False when it is gone or cannot be read.
+
+    Raises:
+        _NotNow: when PostgreSQL refuses, but is there.
+    """
+    try:
         async with database.tenant_transaction(tenant_id) as connection:
             try:
-                done += await recompute(connection, tenant_id, rule_id) is not None
-            except ValidationError:
-                log.exception("rule %d of tenant %d cannot be read", rule_id, tenant_id)
-    return done
+                await limit(connection, lock)
+                return await recompute(connection, tenant_id, rule_id) is not None
+            except asyncpg.QueryCanceledError as error:
+                raise _NotNow from error
+            except LOST:
+                raise
+            except asyncpg.PostgresError as error:
+                raise _NotNow from error
+    except ValidationError:
+        log.exception("rule %d of tenant %d cannot be read", rule_id, tenant_id)
+        return False
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
 
 
 def _conditions(profile: Profile) -> tuple[list[str], list[object]]:

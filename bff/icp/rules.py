@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +11,8 @@ from pydantic_core import PydanticCustomError
 # The largest number that PostgreSQL's integer holds.
 INT4 = 2_147_483_647
 MOST_WORDS = 100
+# Bytes of a rule's conditions as JSON in UTF-8: a tenant lists a hundred at once.
+MOST_BYTES = 8192
 FIRST_YEAR, LAST_YEAR = 1600, 2200
 # Without control signs, and something in it beside blanks.
 TEXT = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
@@ -31,7 +34,7 @@ def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Word = Annotated[
-    str, Field(min_length=1, max_length=200, pattern=TEXT), AfterValidator(_stripped)
+    str, Field(min_length=1, max_length=100, pattern=TEXT), AfterValidator(_stripped)
 ]
 Words = Annotated[
     tuple[Word, ...],
@@ -47,7 +50,9 @@ Codes = Annotated[
 ]
 Count = Annotated[int, Field(strict=True, ge=0, le=INT4)]
 Year = Annotated[int, Field(strict=True, ge=FIRST_YEAR, le=LAST_YEAR)]
-RuleName = Word
+RuleName = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=TEXT), AfterValidator(_stripped)
+]
 
 
 class _Strict(BaseModel):
@@ -100,8 +105,13 @@ class Profile(_Strict):
 
     @model_validator(mode="after")
     def _asks_something(self) -> Profile:
-        if not self.told():
+        told = self.told()
+        if not told:
             raise PydanticCustomError("profile_empty", "must have a condition at least")
+        if len(json.dumps(told, ensure_ascii=False).encode()) > MOST_BYTES:
+            raise PydanticCustomError(
+                "profile_large", f"must be {MOST_BYTES} bytes of JSON at most"
+            )
         return self
 
     def told(self) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bff.access import SESSION
-from bff.errors import BadRequest, NotFound
+from bff.access import SESSION, STORE
+from bff.errors import BadRequest, NotFound, SessionEnded
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -20,6 +20,22 @@ def own_tenant(request: web.Request) -> int:
     tenant_id = request[SESSION].tenant_id
     if tenant_id is None or request.match_info["tenant_id"] != str(tenant_id):
         raise NotFound
+    return tenant_id
+
+
+async def administered(request: web.Request) -> int:
+    """Return the tenant in the path, for which the caller's session acts this moment.
+
+    A ticket may be older than what has become of its session, and unheard of here:
+    whoever acts on people is asked for in the database each time.
+
+    Raises:
+        NotFound: for another tenant, whether there is one or not.
+        SessionEnded: when the session is over, or acts for another by now.
+    """
+    tenant_id = own_tenant(request)
+    if not await request.app[STORE].acts(request[SESSION]):
+        raise SessionEnded
     return tenant_id
 
 

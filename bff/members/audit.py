@@ -10,7 +10,7 @@ from aiohttp import web
 from bff.audit import NEWEST, page
 from bff.database import DATABASE
 from bff.errors import BadRequest
-from bff.members.asking import a_number, own_tenant
+from bff.members.asking import a_number, administered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ ACTION = re.compile(r"[a-z_.]{0,64}")
 
 async def audit(request: web.Request) -> web.Response:
     """List what was done in the tenant, the newest first, in pages."""
-    tenant_id = own_tenant(request)
+    tenant_id = await administered(request)
     limit = a_number(request, "limit", DEFAULT, MOST)
     before = a_number(request, "before", NEWEST, NEWEST)
     action = request.query.get("action", "")

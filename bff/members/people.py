@@ -11,7 +11,7 @@ from bff.access import SESSION, STORE
 from bff.auditing import caller
 from bff.body import Body, read_body
 from bff.errors import NotFound
-from bff.members.asking import a_number, own_tenant
+from bff.members.asking import a_number, administered
 from bff.members.routes import Roles  # noqa: TC001 - pydantic reads it
 from bff.sessions.browser import forget
 from bff.sessions.revocation import ENDED
@@ -36,7 +36,7 @@ class Change(Body):
 
 async def members(request: web.Request) -> web.Response:
     """List the members by e-mail, removed ones only when asked for, in pages."""
-    tenant_id = own_tenant(request)
+    tenant_id = await administered(request)
     limit = a_number(request, "limit", DEFAULT, MOST)
     # One more tells whether there is another page.
     found = await request.app[MEMBERS].page(
@@ -53,7 +53,7 @@ async def members(request: web.Request) -> web.Response:
 
 async def change_member(request: web.Request) -> web.Response:
     """Give a member other roles and end their sessions in this tenant."""
-    tenant_id = own_tenant(request)
+    tenant_id = await administered(request)
     body = await read_body(request, Change)
     changed = await asyncio.shield(
         request.app[MEMBERS].set_roles(
@@ -70,7 +70,7 @@ async def change_member(request: web.Request) -> web.Response:
 
 async def remove_member(request: web.Request) -> web.Response:
     """Remove a member for good and end their sessions in this tenant."""
-    tenant_id = own_tenant(request)
+    tenant_id = await administered(request)
     changed = await asyncio.shield(
         request.app[MEMBERS].remove(
             request[SESSION],
@@ -85,7 +85,7 @@ async def remove_member(request: web.Request) -> web.Response:
 
 async def end_member_sessions(request: web.Request) -> web.Response:
     """End a member's sessions in this tenant, live streams included."""
-    ticket, tenant_id = request[SESSION], own_tenant(request)
+    ticket, tenant_id = request[SESSION], await administered(request)
     sub = request.match_info["user"]
     if not await request.app[TENANCY].has_known(tenant_id, ticket.iss, sub):
         raise NotFound

@@ -23,7 +23,7 @@ from bff.errors import (
     TokensTooLarge,
     Unavailable,
 )
-from bff.members.asking import own_tenant
+from bff.members.asking import administered
 from bff.moving import arrival, moved
 from bff.sessions.session import Seat
 from bff.tenancy.invites import INVITES, Guest
@@ -60,7 +60,7 @@ class Redemption(Body):
 
 async def invite(request: web.Request) -> web.Response:
     """Make a link that brings one person into the tenant; it is shown once."""
-    ticket, tenant_id = request[SESSION], own_tenant(request)
+    ticket, tenant_id = request[SESSION], await administered(request)
     body = await read_body(request, Invite)
     token = secrets.token_urlsafe(TOKEN_BYTES)
     roles = ranked(body.roles)
@@ -88,7 +88,7 @@ async def invite(request: web.Request) -> web.Response:
 
 async def invites(request: web.Request) -> web.Response:
     """List the invitations that can be redeemed, the newest first; without links."""
-    found = await request.app[INVITES].open_of(own_tenant(request))
+    found = await request.app[INVITES].open_of(await administered(request))
     return web.json_response(
         {
             "invites": [
@@ -108,7 +108,7 @@ async def invites(request: web.Request) -> web.Response:
 
 async def revoke_invite(request: web.Request) -> web.Response:
     """End an invitation before anybody redeems it."""
-    tenant_id = own_tenant(request)
+    tenant_id = await administered(request)
     try:
         invite_id = UUID(request.match_info["invite_id"])
     except ValueError as error:

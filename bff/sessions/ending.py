@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bff.audit import SYSTEM, record_each
+from bff.sessions.locks import hold_person
 from bff.telemetry import mark_of
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
     from bff.audit import Actor
 
-# Rows are locked in one order everywhere: two who end several at once do not wait for
-# each other for ever.
+# Rows are locked in one order everywhere (`locks`): two who end several at once do not
+# wait for each other for ever.
 OWN = """
 WITH due AS (
   SELECT sid FROM auth_session WHERE ended_at IS NULL AND user_id = $2
@@ -56,6 +57,9 @@ async def end_own(
 
     *connection* sees the person's rows; *replaced* as for `announce`.
     """
+    if sid is None:
+        # What is being put in place of one of them just now ends as well.
+        await hold_person(connection, user_id)
     rows = await connection.fetch(OWN, reason, user_id, sid, provider_sid)
     await announce(connection, rows, replaced=replaced)
     await tell(connection, rows, reason, by)
@@ -73,6 +77,7 @@ async def end_of_member(
 
     *connection* sees the sessions of that tenant.
     """
+    await hold_person(connection, f"{iss} {sub}")
     rows = await connection.fetch(OF_MEMBER, reason, tenant_id, iss, sub)
     await announce(connection, rows)
     return rows

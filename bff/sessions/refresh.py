@@ -145,12 +145,15 @@ class Refresher:
 
     def _judge(self, row: Row | None, gen: int) -> Pair | None:
         """Return the successor of *gen*, None while someone is still asking for it."""
-        if row is None or row.ended:
-            raise RefreshReplaced if row and row.replaced else RefreshRefused
-        if row.gen == gen:
-            return None
+        if row is None:
+            raise RefreshRefused
+        # Of one that has ended: a renewal has just moved it to another tenant.
         if row.gen == gen + 1 and row.successor is not None:
             return row.successor
+        if row.ended:
+            raise RefreshReplaced if row.replaced else RefreshRefused
+        if row.gen == gen:
+            return None
         raise RefreshStale
 
     async def _ask(
@@ -162,7 +165,8 @@ class Refresher:
                 tokens, person = await self._exchange(access, refresh)
                 seat_of = partial(self._resolve, person, row)
                 make = partial(self._next, access, refresh, tokens, person)
-                pair, published = await self._publish(user, owner, seat_of, make)
+                publish = partial(self._store.publish, user, refresh.sid, owner)
+                pair = await self._publish(seat_of, make, publish)
         except TokenRefused as error:
             if error.refusal is Refusal.SESSION_OVER:
                 return await self._refused(access, refresh)
@@ -181,7 +185,7 @@ class Refresher:
             log.warning("a refreshed token was refused: %s", error)
             await self._store.release(user, refresh.sid, owner)
             raise RefreshUnavailable from error
-        if not published:
+        if pair is None:
             row_now = await self._store.look(user, refresh.sid)
             successor = self._judge(row_now, refresh.gen)
             if successor is None:
@@ -224,18 +228,16 @@ class Refresher:
 
     async def _publish(
         self,
-        user_id: str,
-        owner: UUID,
         seat_of: Callable[[], Awaitable[Seat]],
         make: Callable[[Seat], Pair],
-    ) -> tuple[Pair, bool]:
-        """Store the next generation and return it; False when it does not count."""
+        publish: Callable[[Pair, Seat], Awaitable[Pair | None]],
+    ) -> Pair | None:
+        """Store the next generation and return it; None when it does not count."""
         for _ in range(TRIES):
             seat = await _insisted(seat_of)
-            pair = make(seat)
-            publish = partial(self._store.publish, user_id, owner, pair, seat)
+            published = partial(publish, make(seat), seat)
             try:
-                return pair, await _insisted(publish)
+                return await _insisted(published)
             except MembershipChanged:
                 continue  # between reading and writing: what it is now decides
         raise RefreshUnavailable("the membership changes all the time")

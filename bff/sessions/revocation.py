@@ -8,7 +8,9 @@ each session; when the table is away too, access tokens live to their own end.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
@@ -32,7 +34,8 @@ REPLACED = "session_replaced"
 REMEMBER = LONGEST_ACCESS + 300.0
 ASK_AGAIN = 1.0
 PATIENCE = 2.0
-CLEAN_AT = 10_000
+# So many are forgotten with each that is noted: never many at once.
+AT_ONCE = 10
 
 
 class Cuttable(Protocol):
@@ -73,10 +76,12 @@ class EndedSessions:
         listener.on(REPLACED, lambda payload: self._heard(payload, replaced=True))
         listener.on(CHANNEL, self._heard)
         listener.on_connect(self._catch_up)
-        # By `sid.int`: a UUID's own hash is computed in Python, each time.
-        self._ended: dict[int, float] = {}
+        # By `sid.int`: a UUID's own hash is computed in Python, each time. The oldest
+        # first; an ordered one gives them up without looking through the others.
+        self._ended: OrderedDict[int, float] = OrderedDict()
         self._replaced: set[int] = set()
-        self._asked: dict[UUID, tuple[float, asyncio.Future[bool]]] = {}
+        self._asked: OrderedDict[UUID, tuple[float, asyncio.Future[bool]]]
+        self._asked = OrderedDict()
         self._live: dict[int, set[Cuttable]] = {}
         # When the table could last not be asked; nobody waits for it again at once.
         self._away = float("-inf")
@@ -94,7 +99,8 @@ class EndedSessions:
             # One question for all who come meanwhile, a slow answer's time included.
             asked = (now, asyncio.ensure_future(self._ask(sid)))
             self._asked[sid] = asked
-            self._tidy()
+            self._asked.move_to_end(sid)
+            self.forget_old()
         # Nor for one that hangs already. A browser's leaving does not cancel it.
         left = asked[0] + PATIENCE - now
         await asyncio.wait({asked[1]}, timeout=max(0.0, left))
@@ -152,28 +158,27 @@ class EndedSessions:
         if replaced:
             self._replaced.add(sid.int)
         self._ended[sid.int] = now
+        self._ended.move_to_end(sid.int)
         for live in list(self._live.pop(sid.int, ())):
             live.cut()
 
     def forget_old(self) -> None:
-        """Drop what has been ended for longer than any token lives."""
-        oldest = self._clock() - REMEMBER
-        self._ended = {key: at for key, at in self._ended.items() if at > oldest}
-        self._replaced.intersection_update(self._ended)
-        self._asked = {
-            sid: asked
-            for sid, asked in self._asked.items()
-            if not asked[1].done() or asked[0] > self._clock() - ASK_AGAIN
-        }
+        """Drop some of what has been ended for longer than any token lives."""
+        now = self._clock()
+        for key, at in list(islice(self._ended.items(), AT_ONCE)):
+            if at > now - REMEMBER:
+                break
+            del self._ended[key]
+            self._replaced.discard(key)
+        for sid, (at, answer) in list(islice(self._asked.items(), AT_ONCE)):
+            if at > now - ASK_AGAIN or not answer.done():
+                break
+            del self._asked[sid]
 
     def _heard(self, payload: str, *, replaced: bool = False) -> None:
         with suppress(ValueError):
             self.end(UUID(payload), replaced=replaced)
-        self._tidy()
-
-    def _tidy(self) -> None:
-        if len(self._ended) + len(self._asked) > CLEAN_AT:
-            self.forget_old()
+        self.forget_old()
 
     async def _catch_up(self, connection: asyncpg.Connection) -> None:
         for row in await connection.fetch(

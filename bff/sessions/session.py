@@ -164,6 +164,12 @@ def with_tenant(pair: Pair, tenant_id: int, roles: tuple[str, ...], gen: int) ->
     return Pair(access, replace(pair.refresh, gen=gen))
 
 
+def renamed(pair: Pair, sid: UUID) -> Pair:
+    """Return *pair* as the first generation of session *sid*."""
+    access = replace(pair.access, sid=sid, gen=1)
+    return Pair(access, replace(pair.refresh, sid=sid, gen=1))
+
+
 def fields(ticket: AccessTicket | RefreshTicket) -> dict[str, Any]:
     """Return *ticket* as JSON values."""
     values = asdict(ticket)

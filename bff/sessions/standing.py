@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bff.database import set_tenant
 from bff.errors import Unavailable
+from bff.sessions.locks import hold_person
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,13 +42,14 @@ async def hold(
 ) -> None:
     """Keep a person's membership as *seat* has it to the end of the transaction.
 
-    The transaction sees the seat's tenant from then on. Call it before any row of a
-    session is locked: those who change memberships lock in this order.
+    The transaction sees the seat's tenant from then on, and nobody else writes the
+    person's sessions. Call it before any row of a session is locked.
 
     Raises:
         MembershipChanged: when it is another by now, or gone.
     """
     await set_tenant(connection, seat.tenant_id)
+    await hold_person(connection, user_id)
     if seat.tenant_id is None:
         return
     found = await connection.fetchval(HOLD, seat.tenant_id, user_id)

@@ -6,10 +6,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bff.audit import SYSTEM, Actor, Entry, record, storable
-from bff.sessions.ending import announce, end_of_member, end_own, tell
+from bff.audit import SYSTEM, Actor, record, storable
+from bff.sessions.ending import end_of_member, end_own, tell
+from bff.sessions.moves import BY_CLAIM, BY_HAND, came_in, count_switch, keep_pace, move
 from bff.sessions.sealing import KeyRing, Unopenable
-from bff.sessions.session import AccessTicket, DamagedTicket, Pair, Seat
+from bff.sessions.session import (
+    AccessTicket,
+    DamagedTicket,
+    Pair,
+    Seat,
+    new_sid,
+    renamed,
+)
 from bff.sessions.standing import hold
 from bff.telemetry import mark_of
 
@@ -102,7 +110,10 @@ class SessionStore:
         """Return the row of *sid*, None when this person has no such session."""
         async with self._database.user_transaction(user_id) as connection:
             found = await connection.fetchrow(
-                "SELECT gen, tenant_id, tenant_chosen, successor, "
+                # Of one that a renewal has moved, for those who wait for it only.
+                "SELECT gen, tenant_id, tenant_chosen, "
+                "CASE WHEN ended_at IS NULL OR ended_at > now() - interval '1 minute' "
+                "THEN successor END AS successor, "
                 "ended_at IS NOT NULL OR expires_at <= now() AS ended, "
                 "EXISTS (SELECT FROM ended_session e "
                 "WHERE e.sid = $1 AND e.replaced) AS replaced "
@@ -148,37 +159,56 @@ class SessionStore:
                 seconds,
             )
 
-    async def publish(self, user_id: str, owner: UUID, pair: Pair, seat: Seat) -> bool:
-        """Store *pair* as the next generation and give the lease back.
+    async def publish(
+        self, user_id: str, sid: UUID, owner: UUID, pair: Pair, seat: Seat
+    ) -> Pair | None:
+        """Store *pair* as the next generation of *sid* and give the lease back.
 
-        False when the session ended meanwhile, or the lease went to someone else.
+        A session that leaves a tenant by it goes on under a new id, in the pair that is
+        returned: what was begun for the tenant of before ends everywhere.
+        None when it ended meanwhile, or the lease went to someone else.
 
         Raises:
             MembershipChanged: when *seat* is not what it was; the lease stays.
         """
         access = pair.access
-        sealed = self._ring.seal(PURPOSE, access.sid.hex, pair.dump())
         async with self._database.user_transaction(user_id) as connection:
             await hold(connection, user_id, seat)
-            moved = await connection.fetchval(
-                "UPDATE auth_session AS session SET gen = $3, successor = $4, "
-                "tenant_id = $5, email = $6, refreshing_by = NULL, "
-                "refreshing_until = NULL FROM (SELECT sid, tenant_id "
-                "FROM auth_session WHERE sid = $1 FOR UPDATE) AS before "
-                "WHERE session.sid = before.sid AND refreshing_by = $2 "
-                "AND gen = $3 - 1 AND ended_at IS NULL "
-                "RETURNING session.tenant_id IS DISTINCT FROM before.tenant_id",
-                access.sid,
+            before = await connection.fetchrow(
+                "SELECT tenant_id FROM auth_session WHERE sid = $1 "
+                "AND refreshing_by = $2 AND gen = $3 - 1 AND ended_at IS NULL "
+                "FOR UPDATE",
+                sid,
                 owner,
                 access.gen,
-                sealed,
+            )
+            if before is None:
+                return None
+            if before["tenant_id"] not in {None, access.tenant_id}:
+                moved = renamed(pair, new_sid())
+                sealed = self._ring.seal(PURPOSE, sid.hex, moved.dump())
+                done = await move(
+                    connection,
+                    sid,
+                    access.gen - 1,
+                    moved.access,
+                    reason=BY_CLAIM,
+                    sealed=sealed,
+                )
+                return moved if done else None
+            await connection.execute(
+                "UPDATE auth_session SET gen = $2, successor = $3, tenant_id = $4, "
+                "email = $5, refreshing_by = NULL, refreshing_until = NULL "
+                "WHERE sid = $1",
+                sid,
+                access.gen,
+                self._ring.seal(PURPOSE, sid.hex, pair.dump()),
                 access.tenant_id,
                 access.email,
             )
-            if moved and access.tenant_id is not None:
-                entry = came_in(SYSTEM, access, "renewal")
-                await record(connection, entry)
-        return moved is not None
+            if access.tenant_id != before["tenant_id"]:
+                await record(connection, came_in(SYSTEM, access, "renewal"))
+        return pair
 
     async def release(self, user_id: str, sid: UUID, owner: UUID) -> None:
         """Give the lease back without a result."""
@@ -192,23 +222,62 @@ class SessionStore:
 
     async def set_tenant(
         self, ticket: AccessTicket, seat: Seat, *, by: Actor = SYSTEM
-    ) -> None:
+    ) -> bool:
         """Note the tenant that a session without one has come to.
+
+        False when *ticket* is not its last, or it acts for another tenant already.
 
         Raises:
             MembershipChanged: when *seat* is not what it was.
         """
         async with self._database.user_transaction(ticket.user_id) as connection:
             await hold(connection, ticket.user_id, seat)
-            done = await connection.fetchval(
-                "UPDATE auth_session SET tenant_id = $2 WHERE sid = $1 "
-                "AND ended_at IS NULL AND tenant_id IS DISTINCT FROM $2 RETURNING true",
+            is_new = await connection.fetchval(
+                "WITH before AS (SELECT sid, tenant_id FROM auth_session "
+                "WHERE sid = $1 AND gen = $3 AND ended_at IS NULL "
+                "AND (tenant_id IS NULL OR tenant_id = $2) FOR UPDATE) "
+                "UPDATE auth_session AS session SET tenant_id = $2 FROM before "
+                "WHERE session.sid = before.sid RETURNING before.tenant_id IS NULL",
                 ticket.sid,
                 seat.tenant_id,
+                ticket.gen,
             )
-            if done:
+            if is_new:
                 at = replace(ticket, tenant_id=seat.tenant_id)
                 await record(connection, came_in(by, at, "found"))
+        return is_new is not None
+
+    async def stay(self, ticket: AccessTicket, seat: Seat) -> bool:
+        """Note that the tenant a session acts for was chosen by hand.
+
+        False when it acts for another by now, has ended, or is being renewed: a
+        renewal has read before that nothing was chosen.
+
+        Raises:
+            MembershipChanged: when *seat* is not what it was.
+        """
+        async with self._database.user_transaction(ticket.user_id) as connection:
+            await hold(connection, ticket.user_id, seat)
+            return bool(
+                await connection.fetchval(
+                    "UPDATE auth_session SET tenant_chosen = true WHERE sid = $1 "
+                    "AND tenant_id = $2 AND ended_at IS NULL AND expires_at > now() "
+                    "AND (tenant_chosen OR refreshing_by IS NULL) RETURNING true",
+                    ticket.sid,
+                    seat.tenant_id,
+                )
+            )
+
+    async def acts(self, ticket: AccessTicket) -> bool:
+        """Tell by its row whether a session lives and acts for its ticket's tenant."""
+        async with self._database.user_transaction(ticket.user_id) as connection:
+            found = await connection.fetchval(
+                "SELECT 1 FROM auth_session WHERE sid = $1 AND tenant_id = $2 "
+                "AND ended_at IS NULL AND expires_at > now()",
+                ticket.sid,
+                ticket.tenant_id,
+            )
+        return found is not None
 
     async def end(
         self,
@@ -271,33 +340,16 @@ class SessionStore:
 
         Raises:
             MembershipChanged: when *seat* is not what it was.
+            RateLimited: when the person has switched too often.
         """
         async with self._database.user_transaction(old.user_id) as connection:
             await hold(connection, old.user_id, seat)
-            rows = await connection.fetch(
-                "WITH old AS (UPDATE auth_session SET ended_at = now(), "
-                "end_reason = $6, successor = NULL WHERE sid = $1 AND gen = $2 "
-                "AND ended_at IS NULL AND expires_at > now() "
-                "AND (refreshing_until IS NULL OR refreshing_until < now()) "
-                "RETURNING sid, iss, sub, email, tenant_id, provider_sid, device, "
-                "expires_at), "
-                "new AS (INSERT INTO auth_session (sid, iss, sub, email, tenant_id, "
-                "tenant_chosen, provider_sid, device, gen, expires_at) SELECT $3, iss, "
-                "sub, email, $4, true, provider_sid, device, $5, expires_at FROM old) "
-                "SELECT sid, tenant_id, sub FROM old",
-                old.sid,
-                old.gen,
-                new.sid,
-                new.tenant_id,
-                new.gen,
-                reason,
-            )
-            if rows:
-                await announce(connection, rows, replaced=True)
-                await record(connection, came_in(by, new, reason))
-                # Neither tenant's log names the other.
-                await tell(connection, rows, reason, by)
-        return bool(rows)
+            if reason == BY_HAND:
+                await keep_pace(connection, old.user_id)
+            done = await move(connection, old.sid, old.gen, new, reason=reason, by=by)
+            if done and reason == BY_HAND:
+                await count_switch(connection, old.user_id)
+        return done
 
     async def user_of(self, provider_sid: str) -> str | None:
         """Return whose session was made under one of the provider's, if any lives."""
@@ -341,14 +393,3 @@ class SessionStore:
             successor=successor,
             replaced=found["replaced"],
         )
-
-
-def came_in(by: Actor, ticket: AccessTicket, how: str) -> Entry:
-    """Return the entry of a living session that acts for another tenant from now on."""
-    return by.did(
-        "session.came_in",
-        ticket.tenant_id,
-        ticket.sub,
-        how=how,
-        session=mark_of(ticket.sid),
-    )

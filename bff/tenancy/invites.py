@@ -14,7 +14,13 @@ from aiohttp import web
 
 from bff.audit import SYSTEM, Actor, record
 from bff.database import set_tenant
-from bff.errors import InviteForAnother, InviteNotFound, RoleMissing
+from bff.errors import (
+    InviteForAnother,
+    InviteNotFound,
+    InvitesFull,
+    RoleMissing,
+)
+from bff.tenancy.members import LOCK
 from bff.tenancy.membership import ranked
 
 if TYPE_CHECKING:
@@ -27,7 +33,8 @@ if TYPE_CHECKING:
     from bff.database import Database
 
 DAYS = 7
-MOST_LISTED = 500
+# So many can be open at once, and all of them are listed.
+MOST_OPEN = 500
 ONLY_VIEWERS = (
     "Your own role comes from the identity provider, so you can invite viewers only. "
     "Give other roles there."
@@ -73,6 +80,10 @@ ON CONFLICT (tenant_id, iss, sub) DO UPDATE SET
   removed_at = NULL
 WHERE member.removed_at IS NULL OR member.removed_at < $6
 RETURNING roles, created_at <> now() AS stayed
+"""
+COUNT_OPEN = """
+SELECT count(*) FROM tenant_invites
+WHERE tenant_id = $1 AND redeemed_at IS NULL AND expires_at > now()
 """
 OPEN = """
 SELECT invite_id, invite.email, invite.roles, coalesce(inviter.email, '') AS invited_by,
@@ -157,9 +168,14 @@ class Invites:
         Raises:
             RoleMissing: when the inviter is no member any more, or gives more than
                 `viewer` without being an admin in our own table.
+            InvitesFull: when as many are open as may be.
         """
         wanted = ranked(roles)
         async with self._database.tenant_transaction(tenant_id) as connection:
+            # Counting and adding are one act, whoever else invites.
+            await connection.execute(LOCK, tenant_id)
+            if await connection.fetchval(COUNT_OPEN, tenant_id) >= MOST_OPEN:
+                raise InvitesFull
             made = await connection.fetchrow(
                 CREATE,
                 tenant_id,
@@ -182,7 +198,7 @@ class Invites:
     async def open_of(self, tenant_id: int) -> list[Open]:
         """Return a tenant's invitations that can be redeemed, the newest first."""
         async with self._database.tenant_transaction(tenant_id) as connection:
-            rows = await connection.fetch(OPEN, tenant_id, MOST_LISTED)
+            rows = await connection.fetch(OPEN, tenant_id, MOST_OPEN)
         return [Open(**{**row, "roles": ranked(row["roles"])}) for row in rows]
 
     async def revoke(

@@ -15,6 +15,7 @@ from aiohttp import web
 from bff.audit import SYSTEM, Actor, is_storable, record
 from bff.errors import LastAdmin, NotFound, RoleMissing, SessionEnded
 from bff.sessions.ending import end_of_member
+from bff.sessions.locks import hold_person
 from bff.tenancy.membership import ranked
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ SELECT set_config('request.sessions_of_tenant', $1, true),
   set_config('request.user_id', $2, true)
 """
 LIVES = """
-SELECT 1 FROM auth_session
-WHERE sid = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > now()
+SELECT 1 FROM auth_session WHERE sid = $1 AND user_id = $2 AND tenant_id = $3
+  AND ended_at IS NULL AND expires_at > now()
 """
 ONE = """
 SELECT sub, email, roles, created_at, removed_at FROM tenant_users
@@ -183,12 +184,15 @@ async def _opened(
 ) -> Member:
     """Wait for a tenant's other changes and return *sub* as they have left them.
 
-    The session that asks must have outlived them: else its roles are of before.
+    The session that asks must have outlived them, in this tenant: else its roles are of
+    before, or of elsewhere.
     """
     await connection.execute(LOCK, tenant_id)
     await connection.execute(SEE_SESSIONS, str(tenant_id), admin.user_id)
-    if not await connection.fetchval(LIVES, admin.sid, admin.user_id):
+    if not await connection.fetchval(LIVES, admin.sid, admin.user_id, tenant_id):
         raise SessionEnded
+    # Before their membership: who writes a session locks in the same order.
+    await hold_person(connection, f"{admin.iss} {sub}")
     found = await _find(connection, tenant_id, admin.iss, sub)
     if found is None:
         raise NotFound

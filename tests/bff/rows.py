@@ -63,6 +63,7 @@ INSERT INTO acra_ingest (dataset, marker) VALUES ('d', '{"page": 3}');
 INSERT INTO acra_runs (reason) VALUES ('schedule');
 INSERT INTO acra_signature (hash, expires_at) VALUES ('\\x01', now());
 """,
+    10: "INSERT INTO companies (company_id, name) VALUES (3, 'Durian')",
 }
 
 

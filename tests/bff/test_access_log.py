@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
 from bff import access_log
 from bff.access_log import Lines
@@ -122,6 +123,33 @@ async def test_a_secret_in_a_path_is_masked(
     assert said.count("[masked]") == 2
 
 
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("log_format", ["json", "text"])
+@pytest.mark.parametrize(
+    "path", ["/graph/password%3Dhunter2", f"/graph/password%3Dhunter2/{'t' * 300}"]
+)
+async def test_a_secret_that_is_encoded_is_masked_as_well(
+    log_format: Literal["json", "text"], path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    access_log.configure(Telemetry(log_format=log_format))
+    access_log.log_proxied("GET", path, 200, **PROXIED)
+    access_log.flush()
+
+    said = capsys.readouterr().err
+    assert "/graph/[masked]" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.usefixtures("restored")
+async def test_long_paths_are_not_kept() -> None:
+    access_log._Output.lines = Lines(lambda _: None)
+    access_log._path_said.cache_clear()
+    for size in (10, 250, 300, 30_000):
+        access_log.log_proxied("GET", f"/{'x' * size}", 200, **PROXIED)
+    access_log.flush()
+    assert access_log._path_said.cache_info().currsize == 2
+
+
 PROXIED: dict[str, Any] = {
     "size": 12,
     "seconds": 0.01231,
@@ -132,14 +160,20 @@ PROXIED: dict[str, Any] = {
 
 
 @pytest.mark.usefixtures("restored")
-@given(path=st.text() | st.sampled_from(["/x?password=hunter2", "/p" * 600, '/"\\\n']))
+@given(
+    path=st.text().map("/{}".format)
+    | st.sampled_from(["/x?password=hunter2", "/p" * 600, '/"\\\n'])
+)
 @example(path="/graph/threads/eyJhbGciOiJub25lIn0.eyJzdWIiOiJ0ZXN0In0.")
+@example(path="/graph/threads/password%3Dhunter2")
+@example(path="/graph/%65yJhbGciOiJub25lIn0.eyJzdWIiOiJ0ZXN0In0./%2541%ff%0a")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_request_passed_on_is_logged_like_any_other(path: str) -> None:
     async def said() -> list[dict[str, Any]]:
         written: list[str] = []
         access_log._Output.lines = lines = Lines(written.append)
-        access_log.log_answer({**FIELDS, "path": path})
+        url = URL.build(path=path, encoded=True)  # as aiohttp reads it
+        access_log.log_answer({**FIELDS, "path": url.path})
         access_log.log_proxied("GET", path, 200, **PROXIED)
         lines.flush()
         return [json.loads(text) for text in "".join(written).splitlines()]

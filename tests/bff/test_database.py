@@ -11,7 +11,12 @@ import asyncpg
 import pytest
 
 from bff import database as module
-from bff.database import Database, DatabaseUnavailable, connect
+from bff.database import (
+    Database,
+    DatabaseConflict,
+    DatabaseUnavailable,
+    connect,
+)
 from bff.dev.ports import free_port
 from bff.errors import Unavailable, translate
 
@@ -121,6 +126,46 @@ async def test_a_statement_that_takes_too_long_is_unavailable(
                 await connection.execute("SELECT pg_sleep(5)")
         async with database.shared_transaction() as connection:
             assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_statement_that_takes_too_long_goes_on_nowhere(
+    databases: Databases,
+) -> None:
+    """Nor does what it holds."""
+    async with connect(databases.app, size=1) as database:
+
+        async def use() -> None:
+            async with database.tenant_transaction(1) as connection:
+                await connection.execute("INSERT INTO tenants VALUES (1, 'x')")
+                await connection.execute("SELECT pg_sleep(60)", timeout=0.1)
+
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable):
+                await use()
+            async with databases.superuser() as superuser:
+                query = (
+                    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bff_app' "
+                    "AND datname = current_database() AND state <> 'idle'"
+                )
+                assert await superuser.fetchval(query) == 0
+
+
+@pytest.mark.parametrize("state", ["deadlock_detected", "serialization_failure"])
+async def test_who_is_in_another_s_way_may_try_again(
+    databases: Databases, state: str
+) -> None:
+    async with connect(databases.app, size=1) as database:
+        with pytest.raises(DatabaseConflict) as told:
+            async with database.shared_transaction() as connection:
+                await connection.execute(
+                    f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END $$"
+                )
+        async with database.shared_transaction() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+
+    error = translate(told.value)
+    assert isinstance(error, Unavailable)
+    assert error.headers["Retry-After"] == "1"
 
 
 async def test_a_server_that_falls_silent_is_unavailable_too(

@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 
 from bff.errors import NotSignedIn
-from bff.hardening import DATA_POLICY, PAGE_POLICY
+from bff.hardening import DATA_POLICY, PAGE_POLICY, Hardener
+from tests.bff.configs import DEV, load
 from tests.bff.small import Small, small
 
 if TYPE_CHECKING:
@@ -139,3 +140,11 @@ async def test_https_is_kept_to_where_it_is_the_origin() -> None:
             assert answer.headers["Strict-Transport-Security"] == (
                 "max-age=31536000; includeSubDomains"
             )
+
+
+def test_long_fields_are_not_kept_whichever_part_is_long() -> None:
+    hardener = Hardener(load(DEV, None))
+    fields = [("X-Short", "a"), ("X-Long", "a" * 300), ("X-" + "a" * 300, "b")]
+    lines = hardener.lines(fields, "id")
+    assert all(f"{name}: {value}\r\n" in lines for name, value in fields)
+    assert hardener._known.cache_info().currsize == 1

@@ -27,6 +27,8 @@ BY_TENANT = (
     "tenant_id = "
     "(SELECT nullif(current_setting('request.tenant_id', true), '')::bigint)"
 )
+BY_USER = "user_id = (SELECT nullif(current_setting('request.user_id', true), ''))"
+OF_NONE_TOO = BY_TENANT.replace("=", "IS NOT DISTINCT FROM", 1)
 # A table that is right in all things.
 GOOD = f"""
 CREATE TABLE good (tenant_id bigint NOT NULL REFERENCES tenants, x int,
@@ -216,6 +218,84 @@ BREAKS = {
             "current_setting('request.somebody', true))"
         ),
         "policy app_own on tenant_users goes by another expression",
+    ),
+    "anybody but the one who is named": (
+        (
+            "ALTER POLICY app_own ON tenant_users USING (user_id <> "
+            "(SELECT nullif(current_setting('request.user_id', true), '')))"
+        ),
+        "policy app_own on tenant_users goes by another expression",
+    ),
+    "whenever somebody is named": (
+        (
+            "ALTER POLICY app_own ON auth_session USING "
+            "(current_setting('request.user_id', true) IS NOT NULL)"
+        ),
+        "policy app_own on auth_session goes by another expression",
+    ),
+    "whenever nobody is named": (
+        (
+            "ALTER POLICY app_own ON auth_session WITH CHECK (user_id = "
+            "(SELECT current_setting('request.user_id', true)))"
+        ),
+        "policy app_own on auth_session goes by another expression",
+    ),
+    "all tenants from one on": (
+        (
+            "ALTER POLICY app_by_admin ON auth_session USING (tenant_id >= (SELECT "
+            "nullif(current_setting('request.sessions_of_tenant', true), '')::bigint))"
+        ),
+        "policy app_by_admin on auth_session goes by another expression",
+    ),
+    "whoever is like the one who is named": (
+        (
+            "ALTER POLICY app_own ON tenant_users USING (user_id ~~ "
+            "(SELECT nullif(current_setting('request.user_id', true), '')))"
+        ),
+        "policy app_own on tenant_users goes by another expression",
+    ),
+    "all invitations but one": (
+        (
+            "ALTER POLICY app_by_token ON tenant_invites USING (NOT (token_hash = "
+            "(SELECT decode(nullif(current_setting('request.invite', true), ''), "
+            "'hex'))))"
+        ),
+        "policy app_by_token on tenant_invites goes by another expression",
+    ),
+    "another column": (
+        (
+            "ALTER POLICY app_own ON tenant_users USING (email = "
+            "(SELECT nullif(current_setting('request.user_id', true), '')))"
+        ),
+        "policy app_own on tenant_users goes by another expression",
+    ),
+    "a known policy for all acts": (
+        (
+            "DROP POLICY app_own ON tenant_users; CREATE POLICY app_own "
+            f"ON tenant_users TO bff_app USING ({BY_USER}) WITH CHECK ({BY_USER})"
+        ),
+        "policy app_own on tenant_users goes by another expression",
+    ),
+    "a known policy for another act": (
+        (
+            "DROP POLICY app_own ON tenant_users; CREATE POLICY app_own "
+            f"ON tenant_users FOR DELETE TO bff_app USING ({BY_USER})"
+        ),
+        "policy app_own on tenant_users goes by another expression",
+    ),
+    "the audit log's adding for changing": (
+        (
+            "DROP POLICY app_adds ON audit_log; CREATE POLICY app_adds ON audit_log "
+            f"FOR UPDATE TO bff_app USING ({OF_NONE_TOO}) WITH CHECK ({OF_NONE_TOO})"
+        ),
+        "policy app_adds on audit_log goes by another expression",
+    ),
+    "tenants but one's own": (
+        (
+            "ALTER POLICY app_by_tenant ON tenants USING "
+            f"({BY_TENANT.replace('=', '<>', 1)}) WITH CHECK ({BY_TENANT})"
+        ),
+        "table tenants has no policy that goes by request.tenant_id",
     ),
     "the audit log for anybody": (
         "ALTER POLICY app_adds ON audit_log WITH CHECK (tenant_id IS NOT NULL)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from bff import config
+from bff import access_log, config
 from bff.dev.ports import free_port
-from bff.serve import CannotListen, serving, stop_signal
+from bff.serve import CannotListen, serve, serving, stop_signal
 from tests.bff.waiting import until
 
 if TYPE_CHECKING:
@@ -67,6 +68,28 @@ async def test_both_listeners_serve_until_the_end(databases: Databases) -> None:
 
     assert await status_of(f"{public}/healthz") is None
     assert await status_of(f"{admin}/readyz") is None
+
+
+async def test_all_log_lines_are_out_before_a_signal_can_kill(
+    databases: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="aiohttp.access")
+    built = config.build(settings(databases))
+    written: list[str] = []
+
+    async def asked_once() -> str:
+        await status_of(f"http://{built.server.listen}/whoami")
+        return "SIGTERM"
+
+    monkeypatch.setattr("bff.serve.stop_signal", asked_once)
+    monkeypatch.setattr(access_log, "FLUSH_SECONDS", 1000.0)
+    lines = access_log.Lines(written.append)
+    monkeypatch.setattr(access_log._Output, "lines", lines)
+    await serve(built)
+    assert '"path": "/whoami"' in "".join(written)
+    assert lines._due is None
 
 
 @pytest.mark.parametrize("key", ["listen", "admin_listen"])

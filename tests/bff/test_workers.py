@@ -173,6 +173,43 @@ async def test_workers_end_with_what_minds_them_however_it_ends(
     await until(gone, seconds=30)
 
 
+ORPHAN = """
+import multiprocessing, os, signal, time
+import bff.workers as w
+from bff import access_log
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+w.LAST_LINES = 0.5
+access_log._Output.lines = lines = access_log.Lines({write})
+lines._lines.append("the last line\\n")
+end, other = multiprocessing.Pipe(duplex=False)
+other.close()
+w.run_tied(lambda _: time.sleep(100), 0, end, 0.1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        ("lambda text: os.write(1, text.encode())", b"the last line\n"),
+        ("lambda text: time.sleep(100)", b""),  # nobody reads them
+    ],
+)
+async def test_one_that_nobody_minds_leaves_its_last_lines_if_it_can(
+    write: str, expected: bytes
+) -> None:
+    orphan = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ORPHAN.format(write=write), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        said, _ = await asyncio.wait_for(orphan.communicate(), 40)
+    finally:
+        if orphan.returncode is None:
+            orphan.kill()
+            await orphan.wait()
+    assert (orphan.returncode, said) == (1, expected)
+
+
 async def test_two_real_workers_share_a_port_and_leave_with_status_0(
     databases: Databases, tmp_path: Path
 ) -> None:

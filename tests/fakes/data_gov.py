@@ -62,6 +62,8 @@ class FakeDataGov:
 
     datasets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     updated: dict[str, str] = field(default_factory=dict)
+    # Numbers of records that were deleted: those of the others stay as they were.
+    removed: dict[str, set[int]] = field(default_factory=dict)
     columns: tuple[str, ...] = COLUMNS
     # The most that one page holds, whatever is asked for.
     largest: int = 32000
@@ -125,6 +127,7 @@ class FakeDataGov:
         numbered = [
             {"_id": place, **row} if isinstance(row, dict) else row
             for place, row in enumerate(rows, start=1)
+            if place not in self.removed.get(name, ())
         ]
         path = f"/api/action/datastore_search?limit={limit}&resource_id={name}"
         document = {
@@ -139,7 +142,7 @@ class FakeDataGov:
                     "start": path,
                     "next": f"{path}&offset={offset + limit}",
                 },
-                "total": len(rows),
+                "total": len(numbered),
                 "limit": limit,
             },
         }
@@ -323,6 +326,46 @@ def cut_file(keep: int) -> Fault:
         assert request.transport is not None
         request.transport.close()
         return answer
+
+    return fault
+
+
+def unasked_part(keep: int) -> Fault:
+    """Answer with a part of a file that was asked for whole."""
+
+    async def fault(request: web.Request, document: object) -> web.StreamResponse:
+        whole = request.app[FAKE].csv(request.match_info["name"])
+        said = f"bytes 0-{keep - 1}/{len(whole)}"
+        headers = {"Content-Range": said, "ETag": '"test-etag"'}
+        return web.Response(status=206, body=whole[:keep], headers=headers)
+
+    return fault
+
+
+def short_part(upto: int) -> Fault:
+    """Answer with less than the rest that was asked for, and say so."""
+
+    async def fault(request: web.Request, document: object) -> web.StreamResponse:
+        whole = request.app[FAKE].csv(request.match_info["name"])
+        start = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        said = f"bytes {start}-{upto - 1}/{len(whole)}"
+        headers = {"Content-Range": said, "ETag": '"test-etag"'}
+        return web.Response(status=206, body=whole[start:upto], headers=headers)
+
+    return fault
+
+
+def endless_file(keep: int) -> Fault:
+    """Answer with a part of a file, and let the end of the connection end it."""
+
+    async def fault(request: web.Request, document: object) -> web.StreamResponse:
+        whole = request.app[FAKE].csv(request.match_info["name"])
+        assert request.transport is not None
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nConnection: close\r\n\r\n"
+        request.transport.write(head + whole[:keep])
+        await asyncio.sleep(0.05)
+        request.transport.close()
+        return web.Response()
 
     return fault
 

@@ -99,7 +99,8 @@ async def test_killed_at_any_moment_it_ends_with_the_same_rows_and_totals(
         await superuser.execute("TRUNCATE staging_acra_companies, acra_ingest")
 
         killed = 0
-        for how in (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
+        ends = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
+        for how in (*ends, signal.SIGKILL):
             process = await _command(databases, path)
             await _stop_midway(process, superuser, how, chance)
             _, said = await process.communicate()

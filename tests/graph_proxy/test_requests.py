@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from graph_proxy.errors import BadPath
-from graph_proxy.requests import request_head
+from graph_proxy.incoming import Block
+from graph_proxy.requests import HeadWriter, request_head
 
 
 def test_a_head_is_one_line_per_field() -> None:
@@ -29,3 +30,12 @@ def test_a_target_cannot_end_its_line(target: str) -> None:
 def test_a_field_cannot_end_its_line(field: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="control character"):
         request_head("GET", "/", [field])
+
+
+def test_long_names_are_not_kept_and_cross_all_the_same() -> None:
+    long = "content-" + "x" * 60
+    writer = HeadWriter(frozenset({long}), 1)
+    block = Block(b"", {"accept": b"a", long: b"b"}, 0)
+    for _ in range(2):
+        assert writer.fields(block) == b"accept: a\r\n" + long.encode() + b": b\r\n"
+    assert list(writer._known) == ["accept"]

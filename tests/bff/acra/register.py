@@ -26,6 +26,7 @@ def record(number: int, **values: str) -> list[str]:
         "entity_name": f"COMPANY {number} PTE. LTD.",
         "entity_status_description": "Live Company",
         "primary_ssic_code": "62011",
+        "address_type": "LOCAL",
         "postal_code": "068914",
     }
     unknown = values.keys() - found.keys()

@@ -25,7 +25,7 @@ from tests.fakes import data_gov as fakes
 from tests.fakes.data_gov import HTML, FakeDataGov, data_gov, record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     import aiohttp
 
@@ -67,7 +67,13 @@ class Bench:
         return Calls(self.http, self.slept.surroundings(), **{"key": KEY} | options)
 
     def dataset(
-        self, name: str, page_size: int = 10, version: str = "v1", **options: Any
+        self,
+        name: str,
+        page_size: int = 10,
+        version: str = "v1",
+        latest: Callable[[], Awaitable[str]] | None = None,
+        fewest: int = 1,
+        **options: Any,
     ) -> ApiDataset:
         return ApiDataset(
             name,
@@ -76,6 +82,8 @@ class Bench:
             self.pace,
             page_size=page_size,
             version=version,
+            latest=latest,
+            fewest=fewest,
         )
 
     async def read(
@@ -265,40 +273,79 @@ async def test_what_does_not_pass_fails_with_a_sentence_after_growing_pauses(
         assert len(uens(rest)) == 15
 
 
-async def test_a_gap_that_stays_is_a_row_that_was_deleted() -> None:
+async def test_a_gap_that_stays_is_a_record_that_was_deleted_before() -> None:
     async with a_bench(25) as (bench, (name,)):
-        bench.fake.faults.extend([fakes.good(), *[fakes.changed(skipping)] * 2])
-        with pytest.raises(SourceError, match="came before"):
-            # The page behind it was moved up by nobody: it goes back.
-            await bench.read(name)
-
-        bench.fake.faults.clear()
-        bench.fake.faults.extend([fakes.good(), *[fakes.changed(skipping)] * 10])
+        bench.fake.removed[name] = {11, 12, 17}
         pages = await bench.read(name)
-        assert len(uens(pages)) == 25
+
+        assert [page.read for page in pages] == [10, 10, 2]
+        assert len(set(uens(pages))) == 22
+        asked = [
+            (query["offset"], query["limit"]) for _, query, _ in bench.fake.calls[1:4]
+        ]
+        assert asked == [("10", "10"), ("10", "10"), ("9", "1")]
 
 
-async def test_a_dataset_that_is_replaced_meanwhile_is_read_anew() -> None:
-    async with a_bench(25) as (bench, (name,)):
-        got: list[str] = []
-        async for page in bench.dataset(name).pages(None):
-            got += page.rows
-            if len(got) == 10:
-                bench.fake.datasets[name] = [record(500 + n) for n in range(12)]
-
-        assert got[10:] == [row["uen"] for row in bench.fake.datasets[name]]
-
-
-async def test_one_that_changes_all_the_time_is_given_up() -> None:
+async def test_a_record_deleted_meanwhile_hides_no_other() -> None:
+    """All records behind it move up; one more at the end keeps the total."""
     async with a_bench(25) as (bench, (name,)):
         rows = bench.fake.datasets[name]
 
         async def read() -> None:
-            async for _ in bench.dataset(name).pages(None):
-                rows.append(record(len(rows)))
+            async for page in bench.dataset(name).pages(None):
+                if page.marker["offset"] == 10:
+                    bench.fake.removed[name] = {4}
+                    rows.append(record(400))
 
-        with pytest.raises(SourceError, match="changes while it is read"):
+        with pytest.raises(MarkerStale, match="has changed"):
             await read()
+
+
+async def test_a_dataset_that_is_replaced_meanwhile_is_to_be_read_anew() -> None:
+    async with a_bench(25) as (bench, (name,)):
+        got: list[str] = []
+
+        async def read() -> None:
+            async for page in bench.dataset(name).pages(None):
+                got.extend(page.rows)
+                bench.fake.datasets[name] = [record(500 + n) for n in range(12)]
+
+        with pytest.raises(MarkerStale, match="has changed"):
+            await read()
+        assert len(got) == 10
+
+
+async def test_one_replaced_by_as_many_records_is_to_be_read_anew() -> None:
+    async with a_bench(25) as (bench, (name,)):
+        said = ["v2", "v2"]
+
+        async def latest() -> str:
+            return said.pop(0)
+
+        dataset = bench.dataset(name, latest=latest)
+        got: list[Page] = []
+
+        async def read() -> None:
+            async for page in dataset.pages(None):
+                got.append(page)  # noqa: PERF401 - it fails at the end
+
+        with pytest.raises(MarkerStale, match="was updated while it was read"):
+            await read()
+        assert len(got) == 2, "without its last page nobody takes it for read"
+        with pytest.raises(MarkerStale):
+            _ = [page async for page in dataset.pages(got[-1].marker)]
+
+        again = [page async for page in dataset.pages(None)]
+        assert len(uens(again)) == 25
+        assert {page.marker["version"] for page in again} == {"v2"}
+
+
+async def test_one_that_has_too_few_records_is_broken() -> None:
+    async with a_bench(25) as (bench, (name,)):
+        with pytest.raises(SourceError, match="25 records only, where at least 26"):
+            await bench.read(name, fewest=26)
+
+        assert len(uens(await bench.read(name, fewest=25))) == 25
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
-from typing import TYPE_CHECKING, Any
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from bff.acra.csv_file import BLOCK, CsvFile
-from bff.acra.records import COLUMNS
-from bff.acra.source import MarkerStale, SourceError
+from bff.acra.csv_file import (
+    BLOCK,
+    HOPELESS,
+    MAX_HEADER,
+    MAX_LINE,
+    PAGE_LINES,
+    CsvFile,
+)
+from bff.acra.csv_records import MAX_LINES, fill, layout
+from bff.acra.records import COLUMNS, Cleaner
+from bff.acra.source import MarkerStale, Page, SourceError
 from tests.bff.acra.register import HEADER, line, record, text_of, uen
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bff.acra.source import Page
+    from collections.abc import Callable, Iterator
 
 # Small enough for several pages, large enough for some records.
 SMALL = 16 * 1024
@@ -124,6 +134,176 @@ async def test_every_line_with_a_broken_quote_is_refused_in_good_time(
     page = await read_text(path, HEADER + text + lines(9000))
 
     assert (page.read, len(page.refused), list(page.rows)) == (3001, 3000, uens(9000))
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_records_with_open_quotes_do_not_step_through_all_lines_before(
+    closed: bool,  # noqa: FBT001 - pytest gives it by name
+) -> None:
+    looked_at = 0
+
+    class Lines(list[str]):
+        """Count lines that are stepped over, one by one or in slices."""
+
+        def __iter__(self) -> Iterator[str]:
+            nonlocal looked_at
+            for one in super().__iter__():
+                looked_at += 1
+                yield one
+
+        def __getitem__(self, place: Any) -> Any:
+            nonlocal looked_at
+            found = super().__getitem__(place)
+            looked_at += len(found) if isinstance(place, slice) else 1
+            return found
+
+    many = line(record(2, primary_user_described_activity="ONE\nTWO"))
+    found = Lines((many if closed else '"a\n"b\n').splitlines(keepends=True) * 1000)
+    form = layout(HEADER)
+    page = Page({})
+
+    fill(page, found, 2, form, Cleaner(), last=True)
+
+    assert page.read == (1000 if closed else 2000)
+    # The square would be millions.
+    assert looked_at <= len(found) * (2 * MAX_LINES + 2)
+
+
+@pytest.mark.parametrize("short", [b"a\n", b"\n", b'"a\n'])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_very_many_short_lines_take_no_more_memory(
+    path: Path, short: bytes, *, packed: bool
+) -> None:
+    content = text_of([record(1)]).encode() + short * (2 * PAGE_LINES)
+    write(path, gzip.compress(content) if packed else content)
+    read_lines, most = 0, 0
+
+    async for page in CsvFile(path).pages(None):
+        most = max(most, page.marker["line"] - read_lines, len(page.refused))
+        read_lines = page.marker["line"]
+
+    assert read_lines == 2 * PAGE_LINES + 3
+    assert most <= PAGE_LINES + 2
+
+
+async def test_memory_stays_though_lines_are_short(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Looking at memory takes its time: less of everything.
+    monkeypatch.setattr("bff.acra.csv_file.PAGE_LINES", 2000)
+    write(path, text_of([record(1)]) + "a\n" * 40_000)
+    tracemalloc.start()
+    try:
+        async for _ in CsvFile(path, block=2**18).pages(None):
+            pass
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < 3 * 2**20  # 8 MB for them all
+
+
+@pytest.mark.parametrize(("good", "given_up"), [(0, True), (1, False)])
+async def test_a_file_without_any_good_record_is_given_up(
+    path: Path, good: int, *, given_up: bool
+) -> None:
+    write(path, HEADER + "a\n" * HOPELESS + lines(*range(good)))
+
+    if given_up:
+        with pytest.raises(SourceError) as caught:
+            await read(CsvFile(path))
+        assert str(caught.value) == (
+            "register.csv: none of its first 1,000 records is good; "
+            "line 2: 1 columns, not 53"
+        )
+    else:
+        assert (await read(CsvFile(path)))[0].read == HOPELESS + 1
+
+
+async def test_a_line_without_end_ends_the_reading(path: Path) -> None:
+    content = text_of([record(1)]).encode() + b"\0" * (MAX_LINE + 2**20)
+    write(path, gzip.compress(content, 1))
+
+    with pytest.raises(SourceError, match=r"line 3 has more than 67,108,864 bytes"):
+        await read(CsvFile(path, block=2**20))
+
+
+@pytest.mark.parametrize("place", ["in lines", "in a long line", "on the way"])
+async def test_who_is_told_to_stop_stops_in_the_midst_of_a_page(
+    path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Let reading take for ever, and stop it where it is."""
+    going = threading.Event()
+
+    class Endless(gzip.GzipFile):
+        """A file whose content goes on and on."""
+
+        def readline(self, size: int | None = -1) -> bytes:
+            if size == MAX_HEADER:
+                return HEADER.encode()
+            going.set()
+            return b"x"
+
+        def read(self, size: int | None = -1) -> bytes:
+            if place == "on the way":
+                going.set()
+                return b"x"
+            return b'"a\n' * 9 if place == "in lines" else b"x" * (size or 0)
+
+        def tell(self) -> int:
+            return 0
+
+    def endless_fill(*_: Any, stopped: Callable[[], bool], **__: Any) -> int:
+        going.set()
+        return fill(
+            Page({}),
+            cast("list[str]", Forever()),
+            2,
+            layout(HEADER),
+            Cleaner(),
+            last=True,
+            stopped=stopped,
+        )
+
+    monkeypatch.setattr("bff.acra.csv_file.gzip.GzipFile", Endless)
+    if place == "in lines":
+        monkeypatch.setattr("bff.acra.csv_file.fill", endless_fill)
+    write(path, gzip.compress(HEADER.encode()))
+    marker = {"file": "v", "byte": 2**40, "line": 9} if place == "on the way" else None
+    pages = CsvFile(path, version="v", block=2**19).pages(marker)
+    reading = asyncio.ensure_future(anext(pages))
+    assert await asyncio.to_thread(going.wait, 10)
+
+    reading.cancel()
+
+    # Without a word to the thread it would never end.
+    done, _ = await asyncio.wait([reading], timeout=10)
+    assert done
+    assert reading.cancelled()
+
+
+class Forever:
+    """Lines of a broken file that has no end."""
+
+    def __len__(self) -> int:
+        return 2**62
+
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        return ['"a\n'] * 50 if isinstance(place, slice) else '"a\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "known_as"),
+    [
+        ("register.csv", "register.csv"),
+        ("@companies", "./@companies"),
+        ("d_" + "0" * 32, "./d_" + "0" * 32),
+        ("d_1.csv", "d_1.csv"),
+        ("caf\udce9.csv", "caf\\xe9.csv"),
+    ],
+)
+def test_no_file_is_called_like_another_dataset(name: str, known_as: str) -> None:
+    assert CsvFile(Path(name)).name == known_as
 
 
 @pytest.mark.parametrize("block", [SMALL, BLOCK])

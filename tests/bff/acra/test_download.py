@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bff.acra.bulk import BulkDataset
 from bff.acra.calls import TRIES
 from bff.acra.download import Download, is_permitted
+from bff.acra.folders import a_folder
 from bff.acra.source import MarkerStale, SourceError
 from bff.config import Acra
 from tests.bff.acra.test_api import FAULTS, Bench, a_bench, uens
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from bff.acra.source import Marker, Page
 
+# A disk that is always full, where the system has one.
+FULL = os.path.exists("/dev/full")  # noqa: PTH110 - a device, asked for once
 LINK = "https://s3.ap-southeast-1.amazonaws.com/table-downloads-ingest.data.gov.sg/"
 
 
@@ -96,6 +99,46 @@ async def test_another_part_than_was_asked_for_is_thrown_away(
         bench.fake.file_faults.extend([fakes.cut_file(1000), other])
 
         assert await fetched(bench, name, tmp_path) == bench.fake.csv(name)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fakes.unasked_part(1000), fakes.endless_file(1000), fakes.endless_file(0)],
+    ids=["a part", "a closed connection", "a connection closed at once"],
+)
+async def test_a_part_of_a_file_is_never_taken_for_all_of_it(
+    tmp_path: Path, fault: fakes.Fault
+) -> None:
+    async with a_bench(50) as (bench, (name,)):
+        bench.fake.file_faults.append(fault)
+        assert await fetched(bench, name, tmp_path) == bench.fake.csv(name)
+
+        bench.fake.file_faults.extend([fault] * TRIES)
+        with pytest.raises(SourceError, match=f"{TRIES} times over"):
+            await fetched(bench, name, tmp_path)
+
+
+async def test_a_rest_that_is_too_short_is_not_all_of_it(tmp_path: Path) -> None:
+    async with a_bench(50) as (bench, (name,)):
+        bench.fake.file_faults.extend([fakes.cut_file(1000), fakes.short_part(2000)])
+
+        assert await fetched(bench, name, tmp_path) == bench.fake.csv(name)
+        asked = [headers.get("Range") for _, _, headers in bench.fake.calls]
+        assert [one for one in asked if one] == ["bytes=1000-", "bytes=2000-"]
+
+
+async def test_a_file_in_chunks_is_whole_where_its_chunks_end(tmp_path: Path) -> None:
+    async def chunked(request: web.Request, document: object) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(bench.fake.csv(name))
+        return answer
+
+    async with a_bench(50) as (bench, (name,)):
+        bench.fake.file_faults.append(chunked)
+
+        assert await fetched(bench, name, tmp_path) == bench.fake.csv(name)
+        assert bench.slept.pauses == []
 
 
 async def test_an_address_that_is_too_old_is_asked_for_anew(tmp_path: Path) -> None:
@@ -197,6 +240,22 @@ async def test_a_disk_is_not_filled_up(
             await fetched(bench, name, tmp_path)
 
 
+async def test_a_disk_that_refuses_is_a_dataset_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_bench(50) as (bench, (name,)):
+        with pytest.raises(SourceError, match="it cannot be written"):
+            await download(bench, name).fetch(tmp_path / "missing" / "file.csv")
+        if FULL:
+            (tmp_path / "full.csv").symlink_to("/dev/full")
+            with pytest.raises(SourceError, match="No space left"):
+                await download(bench, name).fetch(tmp_path / "full.csv")
+
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+        with pytest.raises(SourceError, match="TMPDIR"):
+            await read(bench, name)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -247,9 +306,14 @@ def test_whatever_is_permitted_begins_as_it_must(url: str) -> None:
 
 
 async def read(
-    bench: Bench, name: str, marker: Marker | None = None, version: str = "v1"
+    bench: Bench,
+    name: str,
+    marker: Marker | None = None,
+    version: str = "v1",
+    fewest: int = 1,
 ) -> list[Page]:
-    dataset = BulkDataset(name, download(bench, name), version=version)
+    file = download(bench, name)
+    dataset = BulkDataset(name, file, version=version, fewest=fewest)
     return [page async for page in dataset.pages(marker)]
 
 
@@ -300,3 +364,34 @@ async def test_nothing_is_left_on_the_disk(
             await read(bench, name)
 
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - a list, not a blocking walk
+
+
+async def test_a_file_with_too_few_records_is_broken() -> None:
+    async with a_bench(0, 50) as (bench, (empty, name)):
+        with pytest.raises(SourceError, match="0 records only, where at least 1 are"):
+            await read(bench, empty)
+        with pytest.raises(SourceError, match="50 records only, where at least 51"):
+            await read(bench, name, fewest=51)
+
+        assert len(uens(await read(bench, name, fewest=50))) == 50
+
+
+def test_what_a_killed_worker_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead, young, other = (
+        tmp_path / name for name in ("bff-acra-dead", "bff-acra-young", "other")
+    )
+    for folder in (dead, young, other):
+        folder.mkdir()
+        (folder / "dataset.csv").touch()
+    for folder in (dead, other):
+        os.utime(folder, (0, 0))
+    with a_folder() as held:
+        os.utime(held, (0, 0))
+        with a_folder():
+            left = sorted(path.name for path in tmp_path.iterdir())
+
+    assert "bff-acra-dead" not in left
+    assert {"bff-acra-young", "other", held.name} < set(left)

@@ -22,7 +22,10 @@ VALUES = st.one_of(
 @given(
     st.dictionaries(
         st.sampled_from(
-            ("uen", "entity_name", "postal_code", "no_of_officers", *COLUMNS[-3:])
+            (
+                *("uen", "entity_name", "address_type", "postal_code"),
+                *("no_of_officers", *COLUMNS[-3:]),
+            )
         ),
         VALUES,
         max_size=4,
@@ -66,6 +69,18 @@ def test_lines_taken_at_a_glance_are_what_the_long_way_makes_of_them(
 )
 def test_what_is_taken_is_good_whatever_stands_in_it(column: str, value: str) -> None:
     _check(",".join(record(1, **{column: value})))
+
+
+@pytest.mark.parametrize(
+    "kind", ["LOCAL", "local", "FOREIGN", "na", "", " LOCAL", '"LOCAL"', '"LOCAL,"']
+)
+def test_a_postal_code_is_mended_or_not_as_the_long_way_does(kind: str) -> None:
+    text = ",".join(record(1, postal_code="90210", address_type=kind))
+
+    _check(text)
+
+    if (found := glance(text)) is not None:
+        assert (",090210," in found[1]) is (kind.upper() == "LOCAL")
 
 
 def test_a_postal_code_is_mended_beside_quotes_too() -> None:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from pgqueuer.core.executors import ScheduleExecutorFactoryParameters
+from pgqueuer.errors import RetryRequested
 
 from bff import config
 from bff.acra.calls import TRIES, Surroundings
-from bff.acra.jobs import DAILY, InZone, queue_one
+from bff.acra.jobs import DAILY, MOST_FAILURES, InZone, _ingest, queue_one
 from bff.acra.runs import Runs
 from bff.acra.worker import is_wanted, running
-from bff.database import connect
+from bff.database import DatabaseConflict, connect
+from bff.icp.candidates import Recomputed
 from bff.telemetry import Metrics
 from tests.bff.waiting import until
 from tests.fakes import data_gov as fakes
@@ -57,6 +62,8 @@ class Bench:
     fake: FakeDataGov
     metrics: Metrics = field(default_factory=Metrics)
     afterwards: list[int] = field(default_factory=list)
+    # How much of it is left, the first time and so on.
+    left: list[int] = field(default_factory=list)
 
     def config(self, **acra: Any) -> Config:
         return config.build(
@@ -72,10 +79,11 @@ class Bench:
             }
         )
 
-    async def note(self, database: Database) -> None:
+    async def note(self, database: Database) -> Recomputed:
         async with database.shared_transaction() as connection:
             count = await connection.fetchval("SELECT count(*) FROM companies")
         self.afterwards.append(count)
+        return Recomputed(done=0, left=self.left.pop(0) if self.left else 0)
 
     @asynccontextmanager
     async def worker(
@@ -150,7 +158,9 @@ async def test_what_was_not_updated_since_is_not_read_again(bench: Bench) -> Non
         names = list(bench.fake.datasets)
         assert sorted(bench.files()) == names
         bench.fake.calls.clear()
-        bench.fake.datasets[names[4]][0]["entity_name"] = "OMEGA PTE. LTD."
+        entity = bench.fake.datasets[names[4]][0]
+        entity["former_entity_name1"] = entity["entity_name"]
+        entity["entity_name"] = "OMEGA PTE. LTD."
         bench.fake.updated[names[4]] = NEWER
         await bench.queue()
         *_, run = await bench.ended(2)
@@ -170,6 +180,23 @@ async def test_without_changes_nothing_is_done_afterwards(bench: Bench) -> None:
         await bench.ended(2)
 
     assert len(bench.afterwards) == 1
+
+
+async def test_what_was_left_afterwards_is_tried_again_though_nothing_changes(
+    bench: Bench,
+) -> None:
+    bench.left = [2, 0]
+    await bench.queue()
+    async with bench.worker():
+        (run,) = await bench.ended()
+        assert run["status"] == "failed"
+        assert run["error"] == "2 customer rules could not be computed anew"
+        for count in (2, 3):
+            await bench.queue()
+            *_, run = await bench.ended(count)
+            assert run["status"] == "done"
+
+    assert bench.afterwards == [54, 54]
 
 
 async def test_page_by_page_does_the_same(bench: Bench) -> None:
@@ -283,13 +310,11 @@ CHILD = """
 import asyncio, json, os
 from bff import config
 from bff.acra.worker import running
-
-async def nothing(database):
-    pass
+from bff.icp.candidates import recompute_all
 
 async def main():
     settings = config.build(json.loads(os.environ["SETTINGS"]))
-    async with running(settings, nothing, None):
+    async with running(settings, recompute_all, None):
         await asyncio.sleep(3600)
 
 asyncio.run(main())
@@ -364,6 +389,69 @@ async def test_a_lost_database_ends_no_run_for_good(
 
     assert runs[-1]["status"] == "done"
     assert await bench.value("SELECT count(*) FROM companies") == 54
+
+
+async def test_an_error_that_lasts_is_given_up_after_growing_pauses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bff.acra.jobs.FAILED_PAUSE", 0.1)
+    async with bench.databases.superuser() as superuser:
+        await superuser.execute(
+            "REVOKE INSERT ON staging_acra_companies FROM bff_worker"
+        )
+    await bench.queue()
+    async with bench.worker():
+        runs = await bench.ended(MOST_FAILURES)
+        await asyncio.sleep(1)
+        assert len(await bench.runs()) == len(runs) == MOST_FAILURES
+
+    assert {run["error"] for run in runs} == {"InsufficientPrivilegeError"}
+    said = [one for one in caplog.records if one.name == "bff.acra.jobs"]
+    errors = [one.getMessage() for one in said if one.levelno == logging.ERROR]
+    assert len(errors) == MOST_FAILURES
+    assert errors[-1].endswith("is given up")
+
+
+async def test_a_collision_passes_and_is_tried_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bff.acra.jobs.LOST_PAUSE", 7.0)
+    job: Any = SimpleNamespace(id=1, payload=b"1")
+    failures: Counter[int] = Counter()
+
+    class Colliding:
+        async def run(self, run_id: int) -> bool:
+            raise DatabaseConflict(run_id)
+
+    reader: Any = Colliding()
+    for _ in range(2 * MOST_FAILURES):
+        with pytest.raises(RetryRequested) as again:
+            await _ingest(job, reader, asyncio.Event(), failures)
+        assert again.value.delay == timedelta(seconds=7)
+
+
+async def test_a_new_file_with_nearly_nothing_in_it_is_no_update(
+    bench: Bench,
+) -> None:
+    names = list(bench.fake.datasets)
+    await bench.queue()
+    async with bench.worker():
+        await bench.ended()
+        rows = bench.fake.datasets[names[3]]
+        bench.fake.datasets[names[3]] = []
+        bench.fake.updated[names[3]] = NEWER
+        await bench.queue()
+        *_, run = await bench.ended(2)
+        assert run["status"] == "failed"
+        assert "0 records only" in run["error"]
+
+        bench.fake.datasets[names[3]] = rows
+        await bench.queue()
+        *_, run = await bench.ended(3)
+
+    assert run["status"] == "done"
+    assert run["counts"]["read"] == 2
+    assert bench.files()[-1] == names[3]
 
 
 async def test_the_schedule_of_several_workers_makes_one_run(bench: Bench) -> None:

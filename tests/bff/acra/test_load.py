@@ -12,9 +12,9 @@ from bff import database
 from bff.acra.csv_file import CsvFile
 from bff.acra.ingest import ingest, rehearse
 from bff.acra.records import COLUMNS, Cleaner
-from bff.acra.report import Counts, RefusedFile
+from bff.acra.report import CannotReport, Counts, RefusedFile
 from bff.acra.runs import RunLost
-from bff.acra.source import MarkerStale, Page, SourceError
+from bff.acra.source import MarkerStale, Page, Refusal, SourceError
 from tests.bff.acra.register import line, record, text_of, uen
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Records:
         self.contents = pages
         self.breaks_at: int | None = None
         self.stale = False
+        # Reading number so many finds another state before its second page.
+        self.changes: set[int] = set()
         self.columns = COLUMNS
         self.asked: list[Marker | None] = []
 
@@ -61,6 +63,8 @@ class Records:
         for number, records in list(enumerate(self.contents))[begin:]:
             if number == self.breaks_at:
                 raise SourceError("memory cannot be read: it hurts")
+            if number == 1 and len(self.asked) in self.changes:
+                raise MarkerStale("memory has changed")
             page = Page({"page": number + 1}, columns=self.columns)
             cleaner = Cleaner()
             for values in records:
@@ -116,6 +120,21 @@ async def test_what_is_new_changed_and_unchanged_is_counted(
     assert after[0] == before[0]
     assert after[1]["ingested_at"] > before[1]["ingested_at"]
     assert (after[1]["block"], after[1]["source"]) == ("7", "later")
+
+
+async def test_a_change_is_the_latest_though_the_clock_was_set_back(
+    worker: Database, superuser: asyncpg.Connection
+) -> None:
+    await load(worker, Records([record(1), record(2)]))
+    await superuser.execute(
+        "UPDATE staging_acra_companies SET ingested_at = now() + interval '1 hour'"
+    )
+    before = (await stored(superuser, 1))["ingested_at"]
+
+    await load(worker, Records([record(1), record(2, block="7")], [record(3)]))
+
+    at = [(await stored(superuser, n))["ingested_at"] for n in (1, 2, 3)]
+    assert at[0] == before < at[1] < at[2]
 
 
 async def test_a_change_of_any_column_is_seen(
@@ -250,6 +269,54 @@ async def test_a_dataset_that_is_another_since_is_read_from_its_beginning(
     assert said == ["memory is another since: it is read from its beginning"]
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_a_dataset_that_changes_while_it_is_read_counts_anew(
+    worker: Database, tmp_path: Path, *, resumed: bool
+) -> None:
+    dataset = Records(*([record(n), record(n, uen="?")] for n in range(3)))
+    file = RefusedFile(tmp_path / "refused.jsonl")
+    if resumed:
+        dataset.breaks_at = 1
+        with pytest.raises(SourceError):
+            await load(worker, dataset, refused_file=file)
+        dataset.breaks_at = None
+    dataset.changes = {len(dataset.asked) + 1}
+    said: list[str] = []
+
+    counts = await load(worker, dataset, refused_file=file, on_notice=said.append)
+
+    assert (counts.read, counts.refused) == (6, 3)
+    assert said[-1] == "memory has changed: it is read from its beginning"
+    assert dataset.asked[-1] is None
+    assert len(file.path.read_text().splitlines()) == 3
+
+
+async def test_a_dataset_that_changes_all_the_time_is_given_up(
+    worker: Database,
+) -> None:
+    dataset = Records([record(1)], [record(2)])
+    dataset.changes = set(range(99))
+
+    with pytest.raises(SourceError, match="memory: it changes while it is read"):
+        await load(worker, dataset)
+    loaded = len(dataset.asked)
+    with pytest.raises(SourceError, match="memory: it changes while it is read"):
+        await rehearse([dataset])
+
+    assert (loaded, len(dataset.asked)) == (3, 6)
+
+
+async def test_a_rehearsal_counts_anew_too(tmp_path: Path) -> None:
+    dataset = Records([record(1), record(1, uen="?")], [record(2)])
+    dataset.changes = {1}
+    file = RefusedFile(tmp_path / "refused.jsonl")
+
+    found = await rehearse([dataset], refused_file=file)
+
+    assert found == {"memory": Counts(read=3, refused=1)}
+    assert len(file.path.read_text().splitlines()) == 1
+
+
 @pytest.mark.parametrize("why", ["told to", "too old"])
 async def test_an_unfinished_run_is_not_taken_up(
     worker: Database, superuser: asyncpg.Connection, why: str
@@ -302,15 +369,30 @@ async def test_refused_records_are_written_once_though_a_page_comes_twice(
         await superuser.execute(f"CREATE TRIGGER t {trigger.format(number)}")
         with pytest.raises(Exception, match="not now"):
             await load(worker, dataset, refused_file=file)
-        assert len(file.path.read_text().splitlines()) == number
         await superuser.execute("DROP TRIGGER t ON acra_ingest")
+    others = [Refusal(7, "of another command", "")]
+    RefusedFile(file.path).write("another", others)
+    assert len(file.path.read_text().splitlines()) == 3
 
     counts = await load(worker, dataset, refused_file=file)
 
     assert counts.refused == 3
     found = [json.loads(text) for text in file.path.read_text().splitlines()]
+    assert found.pop(2)["dataset"] == "another"
     assert [one["raw"][:10] for one in found] == [uen(n) for n in range(3)]
     assert {one["reason"] for one in found} == {"entity_name: missing"}
+
+
+async def test_a_place_that_cannot_be_written_is_told_before_reading(
+    worker: Database, tmp_path: Path
+) -> None:
+    dataset = Records([record(1)])
+    file = RefusedFile(tmp_path / "nowhere" / "refused.jsonl")
+
+    with pytest.raises(CannotReport, match="No such file or directory"):
+        await load(worker, dataset, refused_file=file)
+
+    assert dataset.asked == []
 
 
 async def test_a_file_with_everything_wrong_is_imported_all_the_same(

@@ -54,6 +54,22 @@ def test_values_are_trimmed_and_mended(column: str, value: str, kept: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        ("LOCAL", "090210"),
+        (" Local ", "090210"),
+        ("FOREIGN", "90210"),
+        ("na", "90210"),
+        ("", "90210"),
+    ],
+)
+def test_a_zero_is_given_back_to_local_addresses_only(kind: str, kept: str) -> None:
+    _, made = Cleaner()(record(1, address_type=kind, postal_code="90210"))
+
+    assert made.split(",")[COLUMNS.index("postal_code")] == kept
+
+
+@pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
         ("uen", "na", "uen: missing"),

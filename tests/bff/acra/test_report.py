@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
 
 import pytest
 
 from bff.acra.report import CannotReport, Counts, RefusedFile
 from bff.acra.source import Refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_counts_are_summed_and_come_back_from_json() -> None:
@@ -51,17 +49,71 @@ def test_refused_records_are_a_line_of_json_each(tmp_path: Path) -> None:
     assert (second["dataset"], second["line"]) == ("b.csv", 9)
 
 
-def test_what_was_written_too_early_is_forgotten(tmp_path: Path) -> None:
+def test_what_was_written_already_is_not_written_again(tmp_path: Path) -> None:
     file = RefusedFile(tmp_path / "refused.jsonl")
-    file.back_to(7)
+    file.remember("a.csv", 7)
     file.write("a.csv", [Refusal(3, "x", "")])
     size = file.size()
     file.write("a.csv", [Refusal(4, "x", "")])
+    file.write("b.csv", [Refusal(5, "x", "")])
 
-    file.back_to(size)
+    file.remember("a.csv", size)
+    file.write("a.csv", [Refusal(line, "x", "") for line in (3, 4, 5)])
 
-    assert file.size() == size
-    assert len(file.path.read_text("ascii").splitlines()) == 1
+    found = map(json.loads, file.path.read_text("ascii").splitlines())
+    assert [(one["dataset"][0], one["line"]) for one in found] == [
+        ("a", 3),
+        ("a", 4),
+        ("b", 5),
+        ("a", 3),
+        ("a", 5),
+    ]
+
+
+def test_half_a_line_of_somebody_killed_spoils_no_other(tmp_path: Path) -> None:
+    file = RefusedFile(tmp_path / "refused.jsonl")
+    file.path.write_text('{"dataset": "a', encoding="ascii")
+
+    file.write("a.csv", [Refusal(3, "x", "")])
+    file.write("a.csv", [Refusal(4, "x", "")])
+
+    torn, *others = file.path.read_text("ascii").splitlines()
+    assert torn == '{"dataset": "a'
+    assert [json.loads(text)["line"] for text in others] == [3, 4]
+
+
+def test_looking_whether_it_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    full, link = tmp_path / "full", tmp_path / "link"
+    full.write_text("x", encoding="ascii")
+    link.symlink_to(tmp_path / "new")
+
+    for path in (full, tmp_path / "new", link, Path("/dev/null")):
+        RefusedFile(path).check()
+
+    assert full.read_text("ascii") == "x"
+    assert not (tmp_path / "new").exists()
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("nowhere/x", "No such file or directory"),
+        ("file/x", "Not a directory"),
+        (".", "Is a directory"),
+        ("pipe", "it is no file"),
+        ("loop", "Too many levels of symbolic links"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said(
+    tmp_path: Path, place: str, said: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(CannotReport, match=f"cannot be written: {said}"):
+        RefusedFile(tmp_path / place).check()
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -193,6 +193,44 @@ async def test_a_run_shows_that_it_lives(
         assert await until(beats)
 
 
+async def test_a_beat_that_fails_is_not_the_last(
+    worker: Database, superuser: asyncpg.Connection
+) -> None:
+    async def beats() -> bool | None:
+        found: bool | None = await superuser.fetchval(
+            "SELECT beat_at > now() - interval '1 minute' FROM acra_runs"
+        )
+        return found
+
+    async with Runs(worker, beat=0.02).begin("test"):
+        # A failure that is none of the connection: the role may not.
+        await superuser.execute("REVOKE UPDATE ON acra_runs FROM bff_worker")
+        await superuser.execute(
+            "UPDATE acra_runs SET beat_at = now() - interval '4 minutes'"
+        )
+        await asyncio.sleep(0.2)
+        assert not await beats()
+        await superuser.execute("GRANT UPDATE ON acra_runs TO bff_worker")
+        assert await until(beats)
+
+
+async def test_a_run_that_lost_its_lock_writes_no_more(
+    worker: Database, superuser: asyncpg.Connection
+) -> None:
+    async def ends() -> None:
+        async with Runs(worker, beat=0.02).begin("test") as run:
+            assert run is not None
+            await superuser.execute(HOLDERS)
+            for _ in range(500):
+                await note(worker, run)
+                await asyncio.sleep(0.02)
+
+    with pytest.raises(RunLost, match="the lock of the run was lost"):
+        await ends()
+
+    assert (await rows(superuser))[0][1] == "failed"
+
+
 async def test_a_run_that_is_done_is_done_though_its_lock_was_lost(
     worker: Database, superuser: asyncpg.Connection
 ) -> None:

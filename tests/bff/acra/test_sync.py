@@ -12,6 +12,7 @@ import pytest
 from bff.acra.runs import RunLost, Runs
 from bff.acra.sync import Synced, sync
 from bff.database import connect
+from tests.bff.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -229,10 +230,103 @@ async def test_what_the_register_does_not_know_stays_as_it_was(bench: Bench) -> 
 
 async def test_a_company_that_was_renamed_is_renamed(bench: Bench) -> None:
     await bench.company("Alpha Pte Ltd", uen="201500001K")
-    await bench.entity("201500001K", "OMEGA PTE. LTD.")
+    await bench.entity(
+        "201500001K",
+        "OMEGA PTE. LTD.",
+        former_entity_name1="BETA PTE. LTD.",
+        former_entity_name2="ALPHA PTE. LTD.",
+    )
     await bench.sync()
 
     assert (await bench.companies())[0]["name"] == "OMEGA PTE. LTD."
+
+
+async def test_a_name_that_people_know_it_by_stays(bench: Bench) -> None:
+    await bench.company("Grab", uen="201500001K")
+    await bench.company(" ", uen="201500002K")
+    await bench.entity(
+        "201500001K", "GRABTAXI HOLDINGS PTE. LTD.", former_entity_name1="MYTEKSI"
+    )
+    await bench.entity("201500002K", "OMEGA PTE. LTD.")
+    await bench.sync()
+    await bench.entity(
+        "201500001K",
+        "GRABTAXI HOLDINGS PTE. LTD.",
+        former_entity_name1="MYTEKSI",
+        postal_code="018956",
+    )
+    await bench.sync()
+
+    names = [row["name"] for row in await bench.companies()]
+    assert names == ["Grab", "OMEGA PTE. LTD."]
+
+
+SAME = [
+    ("Alpha (Private) Limited", "ALPHA PTE. LTD."),
+    ("A.B.C. Pte Ltd", "ABC PRIVATE LIMITED"),
+    ("O\u2019Neill \u2013 Sons", "O'NEILL-SONS"),
+    ("CAFÉ ZoË", "café zoë"),
+    ("Smith & Sons Pte Ltd", "SMITH AND SONS PTE. LTD."),
+    ("24-7 Shop", "24 7 SHOP"),
+    ("Alpha\u00a0Beta\t", "ALPHA  BETA"),
+]
+OTHER = [
+    ("C++ Pte Ltd", "C PTE. LTD."),
+    ("1+1", "11"),
+    ("1-1 Pte Ltd", "11 PTE. LTD."),
+    ("3.14", "314"),
+    ("Café", "CAF"),
+    ("日本 Pte Ltd", "中国 Pte Ltd"),
+    ("日本", "中国"),
+    ("H&Y Pte Ltd", "HANDY PTE. LTD."),
+    ("C# Pte Ltd", "C@ PTE. LTD."),
+    ("Alpha Pte Ltd", "ALPHA"),
+]
+
+
+# Those that this server has; servers with and without ICU are both good.
+COLLATIONS = ["C", "POSIX", "C.UTF-8", "C.utf8", "en_US.utf8", "und-x-icu"]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME + OTHER)
+async def test_names_are_the_same_but_for_spelling_or_they_are_not(
+    databases: Databases, one: str, other: str
+) -> None:
+    async with databases.superuser() as superuser:
+        found = await superuser.fetch(
+            "SELECT DISTINCT collname FROM pg_collation WHERE collname = ANY($1)",
+            COLLATIONS,
+        )
+        assert found
+        for (collation,) in found:
+            keys = await superuser.fetchrow(
+                f'SELECT company_name_key($1 COLLATE "{collation}"), '
+                f'company_name_key($2 COLLATE "{collation}")',
+                one,
+                other,
+            )
+            assert keys is not None
+            assert all(keys), collation
+            assert (keys[0] == keys[1]) is ((one, other) in SAME), collation
+
+
+async def test_a_claimed_company_is_brought_up_to_date_though_its_entity_is_as_it_was(
+    bench: Bench,
+) -> None:
+    await bench.entity("201500000K", "ALPHA PTE. LTD.", entity_status_description=None)
+    await bench.entity("201500001K", "BETA PTE. LTD.", entity_status_description="Gone")
+    await bench.sync()
+    assert await bench.companies() == []
+    await bench.company("Alpha Pte Ltd")
+    await bench.company("Beta Pte Ltd")
+    await bench.entity("201500009K", "OMEGA PTE. LTD.")
+
+    done = await bench.sync()
+
+    assert (done.read, done.new, done.by_name) == (1, 1, 2)
+    alpha, beta, _ = await bench.companies()
+    assert (alpha["uen"], alpha["industry_code"]) == ("201500000K", "62011")
+    assert (alpha["sg_registered"], beta["sg_registered"]) == (None, False)
 
 
 # What is claimed: (company's name and facts, register's names) → claimed or not.
@@ -328,6 +422,28 @@ async def test_of_two_with_the_same_domain_none_is_taken(bench: Bench) -> None:
 
     assert await bench.sync() == Synced(read=1, new=1)
     assert await bench.uens() == [None, None, "201500000K"]
+
+
+async def test_companies_are_claimed_in_the_order_of_their_numbers(
+    bench: Bench,
+) -> None:
+    """As candidates' foreign keys lock them: neither waits for the other."""
+    for number in (9, 5, 7):
+        await bench.company(f"Alpha {number} Pte Ltd", company_id=number)
+        await bench.entity(f"20150000{number}K", f"ALPHA {number} PTE. LTD.")
+    lock = "SELECT FROM companies WHERE company_id = $1 FOR KEY SHARE NOWAIT"
+    async with bench.super.transaction():
+        await bench.super.execute(lock, 5)
+        syncing = asyncio.ensure_future(bench.sync())
+
+        async def waits() -> bool:
+            query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            return bool(await bench.super.fetchval(query))
+
+        await until(waits)
+        for number in (7, 9):
+            await bench.super.execute(lock, number)
+    assert (await syncing).by_name == 3
 
 
 async def test_a_namesake_with_a_uen_of_its_own_puts_a_name_in_doubt(

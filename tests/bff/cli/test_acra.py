@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,12 +163,25 @@ def test_a_rehearsal_needs_neither_settings_nor_database(path: Path) -> None:
         (["FILE", "FILE"], "a file is given twice"),
         (["FILE", "--refused", "FILE"], "cannot take refused records"),
         (["FILE"], "not finished: no database connection"),
+        (["FILE", "LINK"], "a file is given twice"),
+        (["FILE", "--refused", "LINK"], "cannot take refused records"),
+        (["FILE", "--refused", "FILE/x"], "cannot be written: Not a directory"),
+        (["FILE", "--refused", "nowhere/x"], "cannot be written: No such file"),
+        (["FILE", "--refused", "PIPE"], "cannot be written: it is no file"),
+        (["FILE", "--dry-run", "--refused", "nowhere/x"], "cannot be written: No such"),
+        (["--dataset", "../../x"], "--dataset is no ID of a dataset"),
+        (["--dataset", "d_1"], "--dataset is no ID of a dataset"),
+        (["--dataset", "d_1", "--dry-run"], "--dataset is no ID of a dataset"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(
     path: Path, arguments: list[str], said: str
 ) -> None:
-    words = [str(path) if word == "FILE" else word for word in arguments]
+    link, pipe = path.with_name("link.csv"), path.with_name("pipe")
+    link.symlink_to(path)
+    os.mkfifo(pipe)
+    places = {"FILE": path, "LINK": link, "PIPE": pipe, "FILE/x": path / "x"}
+    words = [str(places.get(word, word)) for word in arguments]
 
     result = bff("acra", "ingest", *words, env=DEV)
 
@@ -183,6 +197,10 @@ def test_what_cannot_be_is_one_sentence(
         ({"BFF_DATABASE__WORKER_URL": None}, "database.worker_url: missing"),
         ({"PAGE_SIZE": "many"}, "acra.page_size: "),
         ({"INTERVAL_SECONDS": "0"}, "acra.interval: "),
+        (
+            {"BFF_DATABASE__WORKER_URL": "postgresql://u:pw-worker@127.0.0.1:many/x"},
+            "the database cannot be used as its worker",
+        ),
     ],
 )
 def test_settings_are_read_the_originals_names_included(
@@ -192,6 +210,55 @@ def test_settings_are_read_the_originals_names_included(
 
     assert result.exit_code == 1
     assert said in result.stderr
+    assert "pw-worker" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
+def test_a_resource_id_that_is_none_is_never_asked_for(arguments: list[str]) -> None:
+    result = bff("acra", "ingest", *arguments, env={**DEV, "RESOURCE_ID": "../x"})
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("acra.resource_id is no ID of a dataset")
+
+
+def test_a_pipe_is_no_file(path: Path) -> None:
+    pipe = path.with_name("pipe.csv")
+    os.mkfifo(pipe)
+
+    result = bff("acra", "ingest", str(pipe), env=DEV)
+
+    assert result.exit_code == 1
+    assert "pipe.csv cannot be read: it is no regular file" in result.stderr
+
+
+def test_an_error_of_ours_is_not_blamed_on_the_database(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr("bff.cli.acra._ingest", broken)
+
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        bff("acra", "ingest", str(path), env=DEV)
+
+
+async def test_a_file_that_is_called_like_another_row_leaves_that_alone(
+    databases: Databases, tmp_path: Path
+) -> None:
+    own = tmp_path / "@companies"
+    own.write_text(text_of([record(1)]), encoding="utf-8")
+    async with databases.superuser() as connection:
+        await connection.execute(
+            "INSERT INTO acra_ingest (dataset, marker) VALUES ('@companies', '{}')"
+        )
+
+    result = await run(databases, own)
+
+    assert result.exit_code == 0
+    async with databases.superuser() as connection:
+        names = await connection.fetch("SELECT dataset FROM acra_ingest")
+    assert [row["dataset"] for row in names] == ["@companies"]
 
 
 async def test_a_database_of_before_is_said(databases: Databases, path: Path) -> None:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bff.acra.runs import Runs
-from bff.database import connect
+from bff.database import DatabaseUnavailable, connect
+from bff.icp.candidates import Recomputed
 from tests.bff.cli.commands import bff, in_a_thread
 from tests.bff.configs import DEV
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bff.database import Database
     from tests.databases import Databases
 
 
@@ -60,6 +62,38 @@ async def test_sync_brings_changes_into_companies_and_finds_who_fits(
     assert again.stdout.startswith("0 changes")
     async with databases.superuser() as superuser:
         assert await superuser.fetchval("SELECT count(*) FROM companies") == 1
+        found = await superuser.fetchval("SELECT count(*) FROM icp_candidate_companies")
+    assert found == 1
+
+
+async def test_candidates_that_were_not_found_last_time_are_found_by_the_next_sync(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the register does not change any more."""
+    await entity(databases, 1)
+    async with databases.superuser() as superuser:
+        await superuser.execute("INSERT INTO tenants (tenant_id, name) VALUES (7, 'x')")
+        await superuser.execute(
+            "INSERT INTO icp_rules (tenant_id, name, payload) VALUES (7, 'r', $1)",
+            json.dumps({"industry_codes": ["62"]}),
+        )
+
+    async def lost(database: Database) -> Recomputed:
+        raise DatabaseUnavailable("the database connection was lost")
+
+    async def held(database: Database) -> Recomputed:
+        return Recomputed(done=0, left=1)
+
+    for broken, said in ((lost, "connection was lost"), (held, "1 customer rules")):
+        with monkeypatch.context() as patched:
+            patched.setattr("bff.cli.acra_companies.recompute_all", broken)
+            result = await in_a_thread("acra", "sync", env=environment(databases))
+        assert result.exit_code == 1
+        assert said in result.stderr
+
+    result = await in_a_thread("acra", "sync", env=environment(databases))
+    assert result.stdout.startswith("0 changes")
+    async with databases.superuser() as superuser:
         found = await superuser.fetchval("SELECT count(*) FROM icp_candidate_companies")
     assert found == 1
 

@@ -91,12 +91,24 @@ async def test_numbers_that_json_does_not_know_are_null(world: World) -> None:
         await superuser.execute(
             "UPDATE lead_scores SET score = 'Infinity' WHERE company_id = 2"
         )
+        await superuser.execute(
+            "UPDATE lead_scores SET score = '-Infinity' WHERE company_id = 4"
+        )
+        await superuser.execute(
+            "UPDATE lead_scores SET score = NULL WHERE company_id = 3"
+        )
     async with world.signed_in() as browser:
-        found = {row["company_id"]: row["score"] for row in await rows(browser)}
-        cells = {line[0]: line[5] for line in await table(browser)}
+        found = await rows(browser)
+        lines = (await table(browser))[1:]
+        best = await rows(browser, "?limit=2")
+        many = await rows(browser, "?limit=10001")
 
-    assert (found[1], found[2]) == (None, None)
-    assert (cells["1"], cells["2"]) == ("", "")
+    assert many == found, "though they are looked up another way"
+    last = [(row["company_id"], row["score"]) for row in found[-4:]]
+    assert last == [(number, None) for number in (1, 2, 3, 4)], "as if they had none"
+    assert [(line[0], line[5]) for line in lines[-4:]] == [(n, "") for n in "1234"]
+    assert best == found[:2]
+    assert None not in [row["score"] for row in best]
 
 
 async def test_an_empty_tenant_is_an_empty_list_and_a_header(world: World) -> None:

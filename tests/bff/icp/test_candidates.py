@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from contextlib import AsyncExitStack
@@ -12,9 +13,10 @@ import asyncpg
 import pytest
 
 from bff.audit import Entry
-from bff.database import Database, connect
+from bff.database import Database, DatabaseUnavailable, connect
 from bff.errors import RulesFull, TooBusy
-from bff.icp.candidates import recompute, recompute_all
+from bff.icp import candidates as module
+from bff.icp.candidates import Recomputed, recompute, recompute_all
 from bff.icp.rules import Profile
 from bff.icp.store import TURN, Rules
 from tests.bff.icp.companies import candidates, fill
@@ -125,7 +127,7 @@ async def test_the_worker_brings_every_tenant_s_rules_up_to_date(
         )
         changed = await superuser.fetch("SELECT rule_id, updated_at FROM icp_rules")
 
-    assert await recompute_all(worker) == 3
+    assert await recompute_all(worker) == Recomputed(done=3, left=0)
 
     assert await candidates(databases, first) == {"food", "ships"}
     assert await candidates(databases, second) == set()
@@ -159,7 +161,7 @@ async def test_a_rule_that_cannot_be_read_keeps_its_candidates_and_stops_no_othe
         await superuser.execute("UPDATE companies SET industry_norm = 'Marine'")
 
     with caplog.at_level(logging.ERROR):
-        assert await recompute_all(worker) == 1
+        assert await recompute_all(worker) == Recomputed(done=1, left=0)
 
     assert await candidates(databases, bad) == {"food"}
     assert await candidates(databases, good) == {*ALL, "unknown"}
@@ -209,17 +211,17 @@ async def test_the_worker_waits_for_who_saves_and_sees_what_they_saved(
 
             await until(waits)
         assert not working.done()
-    assert await working == 1
+    assert await working == Recomputed(done=1, left=0)
     assert await candidates(databases, rule_id) == {"ships"}
 
 
 async def test_there_are_no_more_rules_than_allowed_even_when_all_come_at_once(
     app: Database,
 ) -> None:
-    rules = Rules(app, most=3)
+    rules, elsewhere = Rules(app, most=3), Rules(app, most=3)
     profile = Profile(industries=("Food",))
     done = await asyncio.gather(
-        *(rules.save(A, f"r{n}", profile, SAVED) for n in range(8)),
+        *((rules, elsewhere)[n % 2].save(A, f"r{n}", profile, SAVED) for n in range(8)),
         return_exceptions=True,
     )
     assert sum(isinstance(one, RulesFull) for one in done) == 5
@@ -246,6 +248,142 @@ async def test_saves_that_take_long_leave_connections_to_everybody_else(
             assert not first.done()
     assert (await first)[1]
     assert (await rules.save(A, "next", profile, SAVED))[1]
+
+
+async def test_companies_are_locked_in_the_order_of_their_numbers(
+    app: Database, databases: Databases
+) -> None:
+    """As whoever changes their UENs locks them: neither waits for the other."""
+    async with databases.superuser() as superuser:
+        await superuser.execute("CREATE TABLE moved AS TABLE companies")
+        await superuser.execute("DELETE FROM companies")
+        await superuser.execute(
+            "INSERT INTO companies SELECT * FROM moved ORDER BY company_id DESC"
+        )
+        first, *_, last = await superuser.fetch(
+            "SELECT company_id FROM companies WHERE sg_registered ORDER BY 1"
+        )
+        lock = "SELECT FROM companies WHERE company_id = $1 FOR UPDATE NOWAIT"
+        async with superuser.transaction():
+            await superuser.execute(lock, first["company_id"])
+            saving = asyncio.ensure_future(saved(app, {"sg_registered": True}))
+
+            async def waits() -> bool:
+                query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                return bool(await superuser.fetchval(query))
+
+            await until(waits)
+            await superuser.execute(lock, last["company_id"])
+        await saving
+
+
+async def test_one_tenant_s_changes_leave_places_to_others(app: Database) -> None:
+    """They take turns before they take one of the few places of the process."""
+    rules = Rules(app, at_once=2, queue=20)
+    profile = Profile(industries=("Food",))
+    async with app.tenant_transaction(A) as connection:
+        await connection.execute(TURN, A)
+        mine: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(rules.save(A, f"r{n}", profile, SAVED))
+            for n in range(3)
+        ]
+        mine.append(asyncio.ensure_future(rules.delete(A, 1, SAVED)))
+        await asyncio.sleep(0.1)
+        saved_b = rules.save(B, "r", profile, Entry("icp_rule.saved", B))
+        async with asyncio.timeout(15):
+            assert (await saved_b)[1]
+        assert not any(one.done() for one in mine)
+    await asyncio.gather(*mine)
+    # Nothing is kept of tenants that want nothing.
+    gc.collect()
+    assert not rules._turns
+
+
+async def held(worker: Database, databases: Databases, rule_id: int) -> Recomputed:
+    """Compute all rules anew while somebody holds that one."""
+    async with databases.superuser() as superuser, superuser.transaction():
+        await superuser.execute(
+            "SELECT FROM icp_rules WHERE rule_id = $1 FOR NO KEY UPDATE", rule_id
+        )
+        return await recompute_all(worker)
+
+
+async def test_a_rule_that_somebody_holds_stops_no_other_tenant_s(
+    app: Database,
+    worker: Database,
+    databases: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    first = await saved(app, {"industries": ["Food"]})
+    other, _ = await Rules(app).save(
+        B, "r", Profile(industries=("Food",)), Entry("icp_rule.saved", B)
+    )
+    async with databases.superuser() as superuser:
+        await superuser.execute("UPDATE companies SET industry_norm = 'Food'")
+
+    assert await held(worker, databases, first) == Recomputed(done=1, left=1)
+
+    assert await candidates(databases, first) == {"food"}
+    assert await candidates(databases, other.rule_id) == {*ALL, "unknown"}
+    assert f"rule {first} of tenant {A} cannot be computed now" in caplog.text
+    assert await recompute_all(worker) == Recomputed(done=2, left=0)
+    assert await candidates(databases, first) == {*ALL, "unknown"}
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "PERFORM pg_sleep(60)",
+        "RAISE EXCEPTION 'x' USING ERRCODE = 'deadlock_detected'",
+        "RAISE EXCEPTION 'x' USING ERRCODE = 'serialization_failure'",
+        "RAISE EXCEPTION 'x' USING ERRCODE = 'index_corrupted'",
+    ],
+)
+async def test_a_rule_that_postgresql_refuses_stops_no_other(
+    app: Database,
+    worker: Database,
+    databases: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+    act: str,
+) -> None:
+    bad = await saved(app, {"industries": ["Food"]})
+    good = await saved(app, {"industries": ["Marine"]}, "good")
+    async with databases.superuser() as superuser:
+        await superuser.execute("UPDATE companies SET industry_norm = 'Marine'")
+        await superuser.execute(
+            "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN {act}; RETURN NEW; END $$"
+        )
+        await superuser.execute(
+            "CREATE TRIGGER stop BEFORE UPDATE ON icp_rules FOR EACH ROW "
+            f"WHEN (NEW.rule_id = {bad}) EXECUTE FUNCTION stop()"
+        )
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
+
+    assert await recompute_all(worker) == Recomputed(done=1, left=1)
+    assert await candidates(databases, bad) == {"food"}
+    assert await candidates(databases, good) == {*ALL, "unknown"}
+
+
+async def test_a_database_that_goes_away_ends_it_loudly(
+    app: Database, worker: Database, databases: Databases
+) -> None:
+    await saved(app, {"industries": ["Food"]})
+    async with databases.superuser() as superuser:
+        await superuser.execute(
+            "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$"
+        )
+        await superuser.execute(
+            "CREATE TRIGGER stop BEFORE UPDATE ON icp_rules FOR EACH ROW "
+            "EXECUTE FUNCTION stop()"
+        )
+
+    with pytest.raises(DatabaseUnavailable):
+        await recompute_all(worker)
 
 
 async def test_a_failing_save_leaves_rule_and_candidates_as_they_were(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bff.icp.rules import MOST_BYTES
 from tests.bff.icp.companies import candidates, fill
+from tests.bff.waiting import until
 
 if TYPE_CHECKING:
     import aiohttp
@@ -216,12 +219,18 @@ async def test_json_that_no_rule_is_made_of_is_refused(
 
 
 async def test_the_largest_rule_there_may_be_is_saved(world: World) -> None:
-    words = [f"{n}".ljust(200, "ü") for n in range(100)]
-    payload = {"industries": words, "hq_countries": words}
+    words = [f"{n:02}".ljust(41, "\N{GRINNING FACE}") for n in range(50)]
+    payload = {"industries": words}
     async with world.signed_in() as alice:
         answer = await save(alice, "n" * 200, payload)
-        assert answer.status == 201
+        assert answer.status == 201, await answer.text()
         assert (await listed(alice))[0]["payload"] == payload
+        # Not escaped, which would make three times as many bytes of it.
+        assert len(await (await alice.get(PATH)).read()) < MOST_BYTES + 1000
+
+        answer = await save(alice, "r", {"industries": [*words, "x" * 80]})
+        assert await code(answer) == (422, "invalid_body")
+        assert (await answer.json())["errors"][0]["field"] == "payload"
 
 
 async def test_what_was_done_is_in_the_audit_log(world: World) -> None:
@@ -244,4 +253,69 @@ async def test_what_was_done_is_in_the_audit_log(world: World) -> None:
     assert {(row["tenant_id"], row["actor_email"]) for row in rows} == {
         (TENANT, "alice@acme.test")
     }
-    assert json.loads(rows[1]["detail"]) == {"payload": {"sg_registered": True}}
+    assert [json.loads(row["detail"]) for row in rows] == [
+        {"rule_id": made["rule_id"], "changed": ["industries"], "candidates": 1},
+        {
+            "rule_id": made["rule_id"],
+            "changed": ["industries", "sg_registered"],
+            "candidates": 6,
+        },
+        {"rule_id": made["rule_id"]},
+    ]
+
+
+async def test_a_rule_that_is_being_computed_is_not_deleted_and_holds_up_nobody(
+    world: World,
+) -> None:
+    """Many who delete it have no connection each while they wait."""
+    async with world.signed_in() as alice, world.signed_in("bob@globex.test") as bob:
+        path = f"{PATH}/{(await (await save(alice)).json())['rule_id']}"
+        async with world.databases.superuser() as superuser, superuser.transaction():
+            # What computing it holds.
+            await superuser.execute("SELECT FROM icp_rules FOR NO KEY UPDATE")
+            refused = [
+                asyncio.ensure_future(alice.request("DELETE", path)) for _ in range(12)
+            ]
+            assert (await bob.get(PATH)).status == 200
+            for answer in await asyncio.gather(*refused):
+                assert await code(answer) == (503, "too_busy")
+                assert "being computed" in (await answer.json())["detail"]
+                assert int(answer.headers["Retry-After"]) > 0
+        assert (await alice.request("DELETE", path)).status == 204
+
+
+async def test_two_who_lock_each_other_are_told_to_try_again(world: World) -> None:
+    """A company's UEN is changed while a rule makes a candidate of it."""
+    await fill(world.databases)
+    async with (
+        world.signed_in() as alice,
+        world.databases.superuser() as superuser,
+        world.databases.superuser() as looking,
+    ):
+        first, *_, last = [
+            row["company_id"]
+            for row in await superuser.fetch(
+                "SELECT company_id FROM companies WHERE sg_registered ORDER BY 1"
+            )
+        ]
+        change = "UPDATE companies SET uen = $1::bigint::text WHERE company_id = $1"
+        transaction = superuser.transaction()
+        await transaction.start()
+        # It is the other who finds out.
+        await superuser.execute("SET LOCAL deadlock_timeout = '60s'")
+        await superuser.execute(change, last)
+        saving = asyncio.ensure_future(save(alice, payload={"sg_registered": True}))
+
+        async def waits() -> bool:
+            query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            return bool(await looking.fetchval(query))
+
+        await until(waits)
+        changing = asyncio.ensure_future(superuser.execute(change, first))
+        answer = await saving
+        await changing
+        await transaction.rollback()
+
+        assert await code(answer) == (503, "unavailable")
+        assert answer.headers["Retry-After"] == "1"
+        assert (await save(alice, payload={"sg_registered": True})).status == 201

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bff.icp.rules import INT4, MOST_WORDS, Profile
+from bff.icp.rules import INT4, MOST_BYTES, MOST_WORDS, Profile
 
 FULL = {
     "industries": ["Software", "Marine Works"],
@@ -32,7 +32,7 @@ REFUSED: list[Any] = [
     {"industries": ["\u2003"]},
     {"industries": ["a\u0000b"]},
     {"industries": ["a\nb"]},
-    {"industries": ["x" * 201]},
+    {"industries": ["x" * 101]},
     {"industries": [1]},
     {"industries": "Software"},
     {"industries": [f"i{n}" for n in range(MOST_WORDS + 1)]},
@@ -108,6 +108,31 @@ def test_the_ends_of_what_is_allowed_are_allowed() -> None:
     for ends in ({"min": 0}, {"max": INT4}, {"min": 7, "max": 7}):
         made = Profile.model_validate({"employee_range": ends})
         assert made.told() == {"employee_range": ends}
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "\N{GRINNING FACE}", '"', "\\"])
+def test_a_payload_is_measured_as_it_is_kept_and_sent(letter: str) -> None:
+    """In bytes of JSON: signs take one to four, and some are escaped."""
+
+    def size(payload: Any) -> int:
+        return len(json.dumps(payload, ensure_ascii=False).encode())
+
+    words: list[str] = []
+    made = None
+    while len(words) < MOST_WORDS:
+        words.append(f"{len(words):03}".ljust(100, letter))
+        payload = {"industries": words[:50], "hq_countries": words[50:] or ["x"]}
+        text = json.dumps(payload)
+        if size(payload) > MOST_BYTES:
+            with pytest.raises(ValidationError) as refused:
+                Profile.model_validate_json(text)
+            assert refused.value.errors()[0]["type"] == "profile_large"
+            break
+        made = Profile.model_validate_json(text)
+    else:
+        pytest.fail("nothing was too large")
+    assert made is not None
+    assert size(made.told()) > MOST_BYTES - 500
 
 
 @given(

@@ -388,11 +388,9 @@ async def test_sessions_for_another_tenant_go_on(world: World) -> None:
         world.signed_in("dave@acme.test") as here,
         world.signed_in("dave@acme.test") as there,
     ):
-        async with world.databases.superuser() as superuser:
-            await superuser.execute(
-                "UPDATE auth_session SET tenant_id = 1002 WHERE sid = $1",
-                ticket(world, there.cookies).sid,
-            )
+        await make_member(world, DAVE, tenant_id=1002)
+        answer = await there.post("/auth/tenant", json={"tenant_id": 1002})
+        assert answer.status == 200
         path = f"/tenants/{TENANT}/members/{sub_of(world, 'dave@acme.test')}"
         assert (await alice.request("DELETE", f"{path}/sessions")).status == 204
 

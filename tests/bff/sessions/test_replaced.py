@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ async def test_a_deaf_gateway_reads_it_in_the_table(
             mine = ticket(world, browser.cookies)
             # As another replica would, and unheard of here.
             await world.app[STORE].end(mine.user_id, mine.sid, "test", replaced=kept)
-            monkeypatch.setattr(ended, "_ended", {})
+            monkeypatch.setattr(ended, "_ended", OrderedDict())
             monkeypatch.setattr(ended, "_replaced", set())
             answer = await browser.get("/whoami")
             assert await code(answer) == OVER

@@ -25,6 +25,7 @@ from tests.bff.members.people import (
     who,
 )
 from tests.bff.sessions.refreshing import code
+from tests.bff.sessions.test_moves import blocked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -156,7 +157,7 @@ async def test_a_change_waits_for_the_session_that_is_being_written(
                 TENANT,
             )
             removing = asyncio.ensure_future(remove(alice, world, DAVE))
-            await asyncio.sleep(0.5)
+            await blocked(world)
             assert not removing.done()
         assert (await removing).status == 204
 
@@ -180,7 +181,7 @@ async def test_changes_of_one_tenant_wait_for_each_other(world: World) -> None:
             "SELECT 1 FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE", TENANT
         )
         removing = asyncio.ensure_future(remove(alice, world, DAVE))
-        await asyncio.sleep(0.5)
+        await blocked(world)
         assert not removing.done()
         # Rows that only point at the tenant are written meanwhile.
         async with world.signed_in():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bff.database import connect
-from bff.errors import InviteForAnother, InviteNotFound, RoleMissing
+from bff.errors import InviteForAnother, InviteNotFound, InvitesFull, RoleMissing
 from bff.tenancy.invites import SPEND, Guest, Invites, Joined, hash_of
 
 if TYPE_CHECKING:
@@ -308,3 +308,23 @@ async def test_a_token_shows_its_own_invitation_and_no_other(
         # Seeing is all: only the tenant's own transaction changes it.
         status = await connection.execute("UPDATE tenant_invites SET email = 'x'")
         assert status == "UPDATE 0"
+
+
+async def test_so_many_are_open_and_no_more_even_when_all_come_at_once(
+    invites: Invites, superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.tenancy.invites.MOST_OPEN", 3)
+    done = await asyncio.gather(
+        *(invites.create(A, ANN, f"token-{number}") for number in range(8)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(one, InvitesFull) for one in done) == 5
+    assert len(await invites.open_of(A)) == 3
+    # What is over makes room.
+    await superuser.execute(
+        "UPDATE tenant_invites SET expires_at = now() WHERE invite_id = "
+        "(SELECT invite_id FROM tenant_invites LIMIT 1)"
+    )
+    await invites.create(A, ANN, "another")
+    with pytest.raises(InvitesFull):
+        await invites.create(A, ANN, "one more")
