@@ -128,5 +128,20 @@ class NotDropped(OdooError):
     """Odoo says that there is nothing to drop, and the database is still there."""
 
 
+class NotOurs(OdooError):
+    """A database by this name is there, and nothing shows that it is ours.
+
+    Nothing was changed in it. A person must look.
+    """
+
+
+class NotReady(OdooError):
+    """A database is not what it should be by now; `problems` says in what."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 class ServerFault(Refused):
     """Odoo failed in a way we know nothing better about."""

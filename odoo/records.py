@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from odoo.errors import Invalid
 from odoo.models import create, search, write
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from odoo.models import Models, Row
 
 UUID = "database.uuid"
+MARKER = "bff.tenant_id"  # whose database it is
 BASE_URL = "web.base.url"
 PARAMETERS, MODULES = "ir.config_parameter", "ir.module.module"
+NAMES = "ir.model.data"
 USERS, KEYS, PROVIDERS = "res.users", "res.users.apikeys", "auth.oauth.provider"
 
 
@@ -58,6 +61,19 @@ class Provider:
     jwks_uri: str
     label: str
     scope: str = "openid email profile"
+    userinfo_endpoint: str = ""
+
+    def implicit_values(self) -> Row:
+        """Return what core auth_oauth takes: implicit flow, no id token, no secret."""
+        return {
+            "name": self.name,
+            "enabled": True,
+            "client_id": self.client_id,
+            "auth_endpoint": self.auth_endpoint,
+            "validation_endpoint": self.userinfo_endpoint,
+            "scope": self.scope,
+            "body": self.label,
+        }
 
     def values(self) -> Row:
         """Return what `create` and `write` take; auth_oidc 16 to 19 knows all of it."""
@@ -95,6 +111,36 @@ async def set_parameter(models: Models, key: str, value: str) -> None:
         await create(models, PARAMETERS, {"key": key, "value": value})
     elif rows[0]["value"] != value:
         await write(models, PARAMETERS, [rows[0]["id"]], {"value": value})
+
+
+async def external(models: Models, name: str) -> int | None:
+    """Return the id of the record with this external id, such as `base.user_admin`."""
+    module, _, local = name.partition(".")
+    domain = [["module", "=", module], ["name", "=", local]]
+    rows = await search(models, NAMES, domain, ["res_id"])
+    return int(rows[0]["res_id"]) if rows else None
+
+
+async def load(models: Models, model: str, name: str, values: Mapping[str, str]) -> int:
+    """Make or change the one record with this external id, and return its id.
+
+    Record and external id come in one transaction, so that a second run finds what
+    the first has made (`load`, odoo/models.py; 16 to 19). Fields that end in `/id`
+    take external ids, with commas between. Never for passwords: Odoo's message may
+    repeat a value.
+
+    Raises:
+        Invalid: Odoo refused the values.
+    """
+    said = await models.call(
+        *(model, "load"),
+        fields=["id", *values],
+        data=[[name, *values.values()]],
+    )
+    if not said["ids"]:
+        why = [str(one.get("message", "")) for one in said["messages"]]
+        raise Invalid("", " ".join(" ".join(why).split())[:200])
+    return int(said["ids"][0])
 
 
 async def module_states(models: Models, names: Collection[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import uuid
 from collections import defaultdict, deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from tests.fakes.odoo_pages import (
     NO_ROUTE,
     PAGE,
     STATUSES,
+    sign_in_page,
 )
 from tests.fakes.odoo_raised import Raised
 from tests.fakes.odoo_services import TEMPLATE, Services
@@ -59,6 +61,7 @@ class FakeOdoo(Services):
     by_host: bool = False  # dbfilter = ^%d$
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    visits: dict[str, str] = field(default_factory=dict)  # by cookie: the database
 
     def fail(self, method: str, **fault: Any) -> None:
         """Let the next call of this method go wrong."""
@@ -70,6 +73,7 @@ class FakeOdoo(Services):
         app.router.add_post("/web/session/authenticate", self._session)
         app.router.add_post("/web/dataset/call_kw", self._session)
         app.router.add_get("/web/health", self._health)
+        app.router.add_get("/web/login", self._sign_in_page)
         app.router.add_post("/web/database/duplicate", self._form)
         if self.major >= 19:
             app.router.add_post("/json/2/{model}/{method}", self._json2)
@@ -98,6 +102,24 @@ class FakeOdoo(Services):
             said["status"] = "pass" if self.has_postgres else "fail"
         status = 200 if said["status"] == "pass" else 500
         return web.json_response(said, status=status)
+
+    async def _sign_in_page(self, request: web.Request) -> web.Response:
+        """Show the page of the database in the header (19) or the session's."""
+        name = request.query.get("db", "")
+        chosen = self.visits.get(request.cookies.get("session_id", ""), "")
+        if self.major >= 19:
+            chosen = request.headers.get("X-Odoo-Database", chosen)
+        if name not in self.listed() or not self._passes(request, name):
+            return web.Response(
+                status=303, headers={"Location": "/web/database/selector"}
+            )
+        if chosen != name:
+            there = web.Response(status=302, headers={"Location": request.path_qs})
+            self.visits[cookie := uuid.uuid4().hex] = name
+            there.set_cookie("session_id", cookie, httponly=True)
+            return there
+        page = sign_in_page(self.databases[name].records)
+        return web.Response(text=page, content_type="text/html")
 
     async def _jsonrpc(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -238,7 +260,7 @@ class FakeOdoo(Services):
             if fault.half:
                 self.databases[name] = self.databases[TEMPLATE].copied(name, half=True)
             if fault.forgets:
-                self.databases[name] = FakeDatabase.initialised(name)
+                self.databases[name] = self.initialised(name)
             if fault.late:
                 del self.databases[name]
                 self.tasks.append(
@@ -263,9 +285,11 @@ def _changed(fault: Fault) -> bool:
 
 
 @asynccontextmanager
-async def odoo_server(series: str = "19.0") -> AsyncGenerator[FakeOdoo]:
-    """Serve a fake Odoo on loopback."""
-    fake = FakeOdoo(series=series)
+async def odoo_server(
+    series: str = "19.0", *, programmatic: bool = False
+) -> AsyncGenerator[FakeOdoo]:
+    """Serve a fake Odoo on loopback; `programmatic` is a build of 19 from 2026."""
+    fake = FakeOdoo(series=series, programmatic=programmatic)
     runner = web.AppRunner(fake.app(), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

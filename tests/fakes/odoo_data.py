@@ -5,10 +5,14 @@ from __future__ import annotations
 import copy
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.fakes.odoo_keys import CHECK, DESCRIPTION, KEYS, Keys
+from tests.fakes.odoo_modules import ATTACHMENTS, PROVIDERS, Modules
 from tests.fakes.odoo_raised import Raised, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Row = dict[str, Any]
 ADMIN, SERVICE = 2, 5
@@ -17,8 +21,10 @@ MISSING = "Record does not exist or has been deleted.\n(Record: {}({},), User: {
 # Fields by model: those that the gateway touches, and what is needed around them.
 FIELDS: dict[str, tuple[str, ...]] = {
     "res.users": ("login", "name", "password", "active", "partner_id", "email"),
-    "res.partner": ("name", "email", "is_company", "phone", "website"),
-    "res.company": ("name", "email", "partner_id"),
+    "res.partner": (*("name", "email", "is_company", "phone", "website", "parent_id"),),
+    "res.company": ("name", "email", "partner_id", "phone", "website"),
+    "res.groups": ("name",),
+    ATTACHMENTS: ("name", "store_fname", "file_size", "datas"),
     "crm.lead": ("name", "partner_name", "email_from", "type", "description"),
     "ir.config_parameter": ("key", "value"),
     "ir.module.module": ("name", "state"),
@@ -26,12 +32,13 @@ FIELDS: dict[str, tuple[str, ...]] = {
     DESCRIPTION: ("name", "duration"),
     CHECK: ("password",),
     KEYS: ("name", "scope", "user_id", "create_date"),
-    "auth.oauth.provider": (
-        *("name", "client_id", "client_secret", "enabled", "flow", "code_verifier"),
-        *("auth_endpoint", "token_endpoint", "jwks_uri", "validation_endpoint"),
+    PROVIDERS: (
+        *("name", "client_id", "enabled", "auth_endpoint", "validation_endpoint"),
         *("scope", "body", "css_class", "sequence", "data_endpoint"),
     ),
 }
+MANY2ONE = {"oauth_provider_id", "parent_id"}
+PROGRAMMATIC = {"generate", "revoke"}
 REQUIRED = {"res.partner": "Contacts require a name"}
 
 
@@ -49,7 +56,7 @@ class Asked:
 
 
 @dataclass
-class FakeDatabase(Keys):
+class FakeDatabase(Modules, Keys):
     """One database: records by model and id, keys, and what is wrong with it."""
 
     name: str = ""
@@ -58,20 +65,24 @@ class FakeDatabase(Keys):
     allows_connections: bool = True
     has_files: bool = True
     busy: bool = False
-    extra_fields: dict[str, set[str]] = field(default_factory=dict)
 
     @classmethod
     def initialised(
-        cls, name: str, *, login: str = "admin", password: str = DEFAULT
+        cls,
+        name: str,
+        *,
+        login: str = "admin",
+        password: str = DEFAULT,
+        major: int = 19,
     ) -> FakeDatabase:
-        made = cls(name=name)
+        made = cls(name=name, major=major)
         made.insert(
             "res.users", {"login": login, "password": password, "name": "A"}, at=ADMIN
         )
         made.insert("res.partner", {"name": "My Company"}, at=1)
         made.insert("res.company", {"name": "My Company", "partner_id": 1}, at=1)
-        made.insert("ir.module.module", {"name": "base", "state": "installed"})
         made.set_parameter("database.uuid", made.uuid)
+        made.fill()
         return made
 
     def copied(self, name: str, *, half: bool = False) -> FakeDatabase:
@@ -126,7 +137,7 @@ class FakeDatabase(Keys):
                 " remotely.",
             )
         act = getattr(self, f"_orm_{method}", None)
-        if act is None:
+        if act is None or (method in PROGRAMMATIC and not self.programmatic):
             raise not_found(f"The method '{model}.{method}' does not exist")
         return act(asked, **asked.named)
 
@@ -149,7 +160,7 @@ class FakeDatabase(Keys):
         found = []
         for number, row in sorted(self._rows(asked.model).items()):
             if all(_matches({**row, "id": number}, term) for term in domain):
-                read = {one: row.get(one, False) for one in fields}
+                read = {one: _read(one, row.get(one, False)) for one in fields}
                 found.append({"id": number, **read})
         return found[: named.get("limit")]
 
@@ -164,7 +175,7 @@ class FakeDatabase(Keys):
         return [self.insert(asked.model, dict(values)) for values in vals_list]
 
     def _orm_write(self, asked: Asked, *, vals: Row) -> bool:
-        self._check(asked.model, vals)
+        self._check(asked.model, vals, asked.ids)
         for number in asked.ids:
             row = self.records.get(asked.model, {}).get(number)
             if row is None:
@@ -182,17 +193,20 @@ class FakeDatabase(Keys):
         return True
 
     def _rows(self, model: str) -> dict[int, Row]:
+        if model == ATTACHMENTS and not self.has_files:
+            rows = self.records.get(model, {}).items()
+            return {number: {**row, "datas": ""} for number, row in rows}
         return self.key_rows() if model == KEYS else self.records.get(model, {})
 
-    def _check(self, model: str, values: Row) -> None:
+    def _check(self, model: str, values: Row, ids: Sequence[int] = ()) -> None:
         for name in values:
             if name not in self.fields(model):
                 raise Raised(
                     "builtins.ValueError", f"Invalid field '{name}' in '{model}'"
                 )
         if model == "res.users" and "login" in values:
-            logins = [one["login"] for one in self.records[model].values()]
-            if values["login"] in logins:
+            users = self.records[model].items()
+            if values["login"] in [one["login"] for at, one in users if at not in ids]:
                 raise _constraint("You can not have two users with the same login!")
 
 
@@ -208,4 +222,12 @@ def _matches(row: Row, term: Any) -> bool:
     held = row.get(name, False)
     if isinstance(held, list):  # a many2one, as it is read: id and name
         held = held[0]
-    return bool(held in value if operator == "in" else held == value)
+    if operator == "in":
+        return bool(held in value)
+    if operator == ">":
+        return bool(held > value)
+    return bool(held == value) is (operator == "=")
+
+
+def _read(name: str, held: Any) -> Any:
+    return [held, "…"] if name in MANY2ONE and isinstance(held, int) and held else held

@@ -17,6 +17,7 @@ CHECK = "res.users.identitycheck"
 INCORRECT = (
     "Incorrect Password, try again or click on Forgot Password to reset your password."
 )
+LIMIT = 10
 WINDOW = "ir.actions.act_window"
 
 
@@ -38,6 +39,7 @@ class Keys:
     records: dict[str, dict[int, Row]] = field(default_factory=dict)
     waiting: dict[int, tuple[str, int]] = field(default_factory=dict)
     trusted: set[str] = field(default_factory=set)  # sessions that were asked lately
+    programmatic: bool = False  # generate and revoke, in builds of 2026
 
     def key_rows(self) -> dict[int, Row]:
         """Return what Odoo lists of keys."""
@@ -51,6 +53,31 @@ class Keys:
             }
             for key in self.keys.values()
         }
+
+    def _orm_generate(
+        self, asked: Asked, *, key: str, scope: str, name: str, expiration_date: Any
+    ) -> str:
+        self._own(asked, key)
+        assert scope == "rpc"
+        if sum(one.user == asked.user for one in self.keys.values()) >= LIMIT:
+            said = f"Limit of {LIMIT} API keys is reached"
+            raise Raised("odoo.exceptions.UserError", said)
+        end = f"{expiration_date} 00:00:00" if expiration_date else None
+        return self._new_key(asked.user, name, end)
+
+    def _orm_revoke(self, asked: Asked, *, key: str) -> None:
+        self._own(asked, key)
+        del self.keys[key]
+
+    def _own(self, asked: Asked, key: str) -> None:
+        if key not in self.keys or self.keys[key].user != asked.user:
+            raise Raised("odoo.exceptions.UserError", "The API key is not valid")
+
+    def _new_key(self, user: int, name: str, expires: str | None) -> str:
+        value = uuid.uuid4().hex + "00000000"
+        number = max([0, *self.key_rows()]) + 1
+        self.keys[value] = Key(user, name, expires=expires, number=number)
+        return value
 
     def _orm_make_key(self, asked: Asked) -> Row:
         return self._question("make", asked)
@@ -75,12 +102,11 @@ class Keys:
                     del self.keys[value]
             return {"type": "ir.actions.act_window_close"}
         row = self.records[DESCRIPTION].pop(number)
-        made = Key(asked.user, row["name"], number=max([0, *self.key_rows()]) + 1)
+        expires = None
         if days := int(row.get("duration", 0)):
             end = datetime.now(UTC) + timedelta(days=days)
-            made.expires = f"{end:%Y-%m-%d} 00:00:00"
-        value = uuid.uuid4().hex + "00000000"
-        self.keys[value] = made
+            expires = f"{end:%Y-%m-%d} 00:00:00"
+        value = self._new_key(asked.user, row["name"], expires)
         return {
             "type": WINDOW,
             "res_model": "res.users.apikeys.show",

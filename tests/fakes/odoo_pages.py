@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+from typing import Any
+
 NO_DATABASE = (
     "<!DOCTYPE html>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>No database"
     " is selected and the requested URL was not found in the server-wide controllers."
@@ -31,3 +34,18 @@ STATUSES = {
     "odoo.exceptions.ValidationError": 422,
     "werkzeug.exceptions.UnprocessableEntity": 422,
 }
+LINK = """                <a class=" list-group-item py-2" href="{}?response_type=code">
+                    <span class="mx-auto">{}</span>
+                </a>"""
+
+
+def sign_in_page(records: dict[str, dict[int, dict[str, Any]]]) -> str:
+    """Return /web/login with a link for each provider that is enabled."""
+    rows = records.get("auth.oauth.provider", {}).values()
+    return PAGE.format(
+        "\n".join(
+            LINK.format(html.escape(row["auth_endpoint"]), html.escape(row["body"]))
+            for row in rows
+            if row.get("enabled")
+        )
+    )

@@ -32,19 +32,26 @@ class Services:
     only: tuple[str, ...] = ()  # `-d` without dbfilter
     seen: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     contexts: list[Row | None] = field(default_factory=list)
+    programmatic: bool = False  # keys by keys: `generate` and `revoke`
     # By cookie: the database, the user and the password that it was opened with.
     sessions: dict[str, tuple[str, int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        template = FakeDatabase.initialised(TEMPLATE, password=ADMIN_PASSWORD)
+        template = self.initialised(TEMPLATE, password=ADMIN_PASSWORD)
         template.allows_connections = False
+        template.install("contacts", "crm", "auth_oidc")
         service = {"login": SERVICE_LOGIN, "password": SERVICE_PASSWORD}
         template.insert("res.users", {**service, "name": "Service"}, at=SERVICE)
         template.keys[TEMPLATE_KEY] = Key(SERVICE, "template")
-        if self.major >= 18:
-            template.extra_fields["res.users.apikeys"] = {"expiration_date"}
-        template.extra_fields["res.users"] = {"oauth_uid", "oauth_provider_id"}
+        for row in template.records["auth.oauth.provider"].values():
+            row["enabled"] = False
+        template.set_parameter("auth_signup.invitation_scope", "b2b")
         self.databases[TEMPLATE] = template
+
+    def initialised(self, name: str, **options: Any) -> FakeDatabase:
+        made = FakeDatabase.initialised(name, major=self.major, **options)
+        made.programmatic = self.programmatic
+        return made
 
     @property
     def major(self) -> int:
@@ -159,9 +166,7 @@ class Services:
             raise Raised(
                 "odoo.service.db.DatabaseExists", f"database {name!r} already exists!"
             )
-        self.databases[name] = FakeDatabase.initialised(
-            name, login=login, password=password
-        )
+        self.databases[name] = self.initialised(name, login=login, password=password)
         return True
 
     def _db_duplicate_database(self, source: str, name: str) -> bool:

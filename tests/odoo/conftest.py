@@ -33,6 +33,12 @@ def series() -> str:
 
 
 @pytest.fixture
+def year() -> int:
+    """Say when the fake was built: from 2026 on keys are minted by keys as well."""
+    return 2025
+
+
+@pytest.fixture
 async def http() -> AsyncGenerator[aiohttp.ClientSession]:
     """Give a session as the gateway's."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
@@ -40,8 +46,10 @@ async def http() -> AsyncGenerator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def odoo(http: aiohttp.ClientSession, series: str) -> AsyncGenerator[Odoo]:
+async def odoo(
+    http: aiohttp.ClientSession, series: str, year: int
+) -> AsyncGenerator[Odoo]:
     """Serve a fake Odoo."""
-    async with odoo_server(series) as fake:
+    async with odoo_server(series, programmatic=year >= 2026) as fake:
         server = Server(http=http, url=fake.url, seconds=20)
         yield Odoo(fake, server, Databases(server=server, master=MASTER))

@@ -1,0 +1,133 @@
+"""Prove that a database is ready: only what was tried just now counts."""
+
+from __future__ import annotations
+
+import html
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from odoo import errors
+from odoo.entering import opens, together
+from odoo.making import FORGOTTEN
+from odoo.models import search, unlink
+from odoo.ownership import ADMIN
+from odoo.preparing import APPS, INSTALLED
+from odoo.records import (
+    MARKER,
+    PARAMETERS,
+    PROVIDERS,
+    USERS,
+    UUID,
+    external,
+    module_states,
+    parameter,
+    set_parameter,
+)
+from odoo.safe import ADMIN_LOGIN, SERVICE_LOGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from odoo.entering import Site
+    from odoo.models import Models
+    from odoo.records import Provider
+    from odoo.safe import Template
+
+PROBE = "bff.probe"
+
+
+async def verify(
+    site: Site,
+    tenant: str,
+    provider: Provider,
+    *,
+    template: Template | None = None,
+    apps: Collection[str] = APPS,
+) -> None:
+    """Try all that a ready database must do, and all that it must not.
+
+    Nothing of it stays: what it writes it removes, and a run that was killed in
+    between leaves one parameter that the next one removes.
+
+    Raises:
+        NotReady: Something is not so; `problems` says what.
+        OdooError: Odoo is away, or refused.
+    """
+    kept = await site.kept()
+    models = site.by_key(kept.user, kept.key)
+    if not kept.key or not await opens(models, kept.user):
+        raise errors.NotReady(("our key does not open the database",))
+    found = await together(
+        _records(site, models, tenant, template),
+        _modules(models, apps),
+        _sign_in(site, models, provider),
+        _intruders(site, models, template),
+    )
+    if problems := [one for part in found for one in part]:
+        raise errors.NotReady(tuple(problems))
+
+
+async def _records(
+    site: Site, models: Models, tenant: str, template: Template | None
+) -> list[str]:
+    problems = []
+    if await parameter(models, MARKER) != tenant:
+        problems.append("the marker is not this tenant's")
+    uuid = await parameter(models, UUID)
+    if uuid is None or (template and uuid == template.credentials.uuid):
+        problems.append("the database has no uuid of its own")
+    # A write, a read and its removal.
+    written = site.token()
+    await set_parameter(models, PROBE, written)
+    rows = await search(models, PARAMETERS, [["key", "=", PROBE]], ["value"])
+    if [row["value"] for row in rows] != [written]:
+        problems.append("what is written cannot be read")
+    await unlink(models, PARAMETERS, [row["id"] for row in rows])
+    if await parameter(models, PROBE) is not None:
+        problems.append("what is removed is still there")
+    return problems
+
+
+async def _modules(models: Models, apps: Collection[str]) -> list[str]:
+    states = await module_states(models, apps)
+    missing = [one for one in sorted(apps) if states.get(one) != INSTALLED]
+    return [f"{one} is not installed" for one in missing]
+
+
+async def _sign_in(site: Site, models: Models, provider: Provider) -> list[str]:
+    problems = []
+    rows = await search(models, PROVIDERS, [["enabled", "=", True]], ["name"])
+    if [row["name"] for row in rows] != [provider.name]:
+        problems.append("another provider than ours is enabled, or ours is not")
+    path = f"/web/login?db={quote(site.name, safe='')}"
+    page = await site.server.page(path, database=site.name)
+    text = page.body.decode("utf-8", "replace")
+    link = f'href="{html.escape(provider.auth_endpoint)}?'
+    if page.status != HTTPStatus.OK or link not in text:
+        problems.append("the sign-in page does not offer our provider")
+    return problems
+
+
+async def _intruders(
+    site: Site, models: Models, template: Template | None
+) -> list[str]:
+    """Try what anybody might know, and what the template's makers know."""
+    admin = await external(models, ADMIN)
+    rows = await search(models, USERS, [["id", "=", admin]], ["login"])
+    logins = {ADMIN_LOGIN, *(row["login"] for row in rows)}
+    tried = {(login, FORGOTTEN) for login in logins}
+    problems = []
+    if template is not None:
+        known = template.credentials
+        tried |= {(login, known.admin_password) for login in logins}
+        tried |= {(SERVICE_LOGIN, known.service_password)}
+        if known.key and await opens(site.by_key(known.user, known.key), known.user):
+            problems.append("the template's key opens the database")
+    signs_in = site.databases.authenticate
+    pairs = [pair for pair in sorted(tried) if pair[1]]
+    users = await together(*(signs_in(site.name, *pair) for pair in pairs))
+    for (login, _), user in zip(pairs, users, strict=True):
+        if user is not None:
+            problems.append(f"{login} signs in with a password that others know")
+    return problems
