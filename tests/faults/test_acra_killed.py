@@ -48,6 +48,10 @@ def _write(path: Path) -> None:
             stream.write(text if chance.random() > 0.01 else text.replace(",", ";"))
 
 
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 async def _command(databases: Databases, path: Path) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -58,6 +62,8 @@ async def _command(databases: Databases, path: Path) -> asyncio.subprocess.Proce
         str(path),
         env={**os.environ, **DEV, "BFF_DATABASE__WORKER_URL": databases.worker},
         cwd=path.parent,
+        # Jobs in the background are started deaf to it, and so would be their children.
+        preexec_fn=_hear_interrupts,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
