@@ -85,7 +85,7 @@ async def _stop_midway(
         )
 
     await until(more, seconds=40)
-    await asyncio.sleep(chance.random() * 0.4)
+    await asyncio.sleep(chance.random() * 0.2)
     if process.returncode is None:
         process.send_signal(how)
 
@@ -109,16 +109,19 @@ async def test_killed_at_any_moment_it_ends_with_the_same_rows_and_totals(
         for how in (*ends, signal.SIGKILL):
             process = await _command(databases, path)
             await _stop_midway(process, superuser, how, chance)
-            _, said = await process.communicate()
+            out, said = await process.communicate()
+            if process.returncode == 0:
+                break  # a fast machine was done before it was told
             killed += process.returncode == -signal.SIGKILL
-            if how is signal.SIGINT and process.returncode:
+            if how is signal.SIGINT:
                 assert process.returncode == 130, said
                 assert b"run the same command again" in said
-        process = await _command(databases, path)
-        out, said = await process.communicate()
+        else:
+            process = await _command(databases, path)
+            out, said = await process.communicate()
 
         assert process.returncode == 0, said
-        assert killed >= 2
+        assert killed
         assert b"goes on behind" in said
         assert out.decode().splitlines()[0] == str(found["register.csv"])
         assert await superuser.fetchval(CHECKSUM) == expected
