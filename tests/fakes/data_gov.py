@@ -60,7 +60,8 @@ Fault: TypeAlias = "Callable[[web.Request, Any], Awaitable[web.StreamResponse | 
 class FakeDataGov:
     """Datasets by id; *faults* are used up first, one for each call."""
 
-    datasets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    # Records, or whatever a test puts in place of one.
+    datasets: dict[str, list[Any]] = field(default_factory=dict)
     updated: dict[str, str] = field(default_factory=dict)
     # Numbers of records that were deleted: those of the others stay as they were.
     removed: dict[str, set[int]] = field(default_factory=dict)

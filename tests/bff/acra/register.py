@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from bff.acra.records import COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from bff.acra.source import Page
 
 HEADER = ",".join(COLUMNS) + "\n"
 
@@ -44,3 +46,9 @@ def line(values: Sequence[str]) -> str:
 def text_of(records: Iterable[Sequence[str]]) -> str:
     """Return a whole file."""
     return HEADER + "".join(line(values) for values in records)
+
+
+async def read_into(found: list[Page], pages: AsyncIterator[Page]) -> None:
+    """Read *pages* to their end, or to a failure that leaves in *found* what came."""
+    while (page := await anext(pages, None)) is not None:
+        found.append(page)

@@ -21,6 +21,7 @@ from bff.acra.pace import Pace
 from bff.acra.records import COLUMNS, Cleaner
 from bff.acra.source import MarkerStale, SourceError
 from bff.outbound import client_session
+from tests.bff.acra.register import read_into
 from tests.fakes import data_gov as fakes
 from tests.fakes.data_gov import HTML, FakeDataGov, data_gov, record
 
@@ -257,12 +258,8 @@ async def test_what_does_not_pass_fails_with_a_sentence_after_growing_pauses(
         bench.fake.faults.extend([fakes.good(), *[FAULTS[name]] * TRIES])
         given_pages: list[Page] = []
 
-        async def read() -> None:
-            async for page in bench.dataset(dataset).pages(None):
-                given_pages.append(page)  # noqa: PERF401 - it fails half-way
-
         with pytest.raises(SourceError, match=f"{TRIES} times over") as failed:
-            await read()
+            await read_into(given_pages, bench.dataset(dataset).pages(None))
 
         assert len(given_pages) == 1, "what came before is good"
         assert "from record 10" in str(failed.value)
@@ -325,12 +322,8 @@ async def test_one_replaced_by_as_many_records_is_to_be_read_anew() -> None:
         dataset = bench.dataset(name, latest=latest)
         got: list[Page] = []
 
-        async def read() -> None:
-            async for page in dataset.pages(None):
-                got.append(page)  # noqa: PERF401 - it fails at the end
-
         with pytest.raises(MarkerStale, match="was updated while it was read"):
-            await read()
+            await read_into(got, dataset.pages(None))
         assert len(got) == 2, "without its last page nobody takes it for read"
         with pytest.raises(MarkerStale):
             _ = [page async for page in dataset.pages(got[-1].marker)]
@@ -445,7 +438,7 @@ async def test_records_with_wrong_columns_are_refused_and_counted() -> None:
         rows = bench.fake.datasets[name]
         del rows[1]["entity_status_description"]
         rows[2]["entity_name"] = {"text": "ALPHA"}
-        rows[3] = ["no", "record"]  # type: ignore[call-overload]  # a stranger's JSON
+        rows[3] = ["no", "record"]
         rows[4]["no_of_officers"] = "many"
         (page,) = await bench.read(name)
 

@@ -23,7 +23,7 @@ from bff.acra.csv_file import (
 from bff.acra.csv_records import MAX_LINES, fill, layout
 from bff.acra.records import COLUMNS, Cleaner
 from bff.acra.source import MarkerStale, Page, SourceError
-from tests.bff.acra.register import HEADER, line, record, text_of, uen
+from tests.bff.acra.register import HEADER, line, read_into, record, text_of, uen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,7 +138,8 @@ async def test_every_line_with_a_broken_quote_is_refused_in_good_time(
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_records_with_open_quotes_do_not_step_through_all_lines_before(
-    closed: bool,  # noqa: FBT001 - pytest gives it by name
+    *,
+    closed: bool,
 ) -> None:
     looked_at = 0
 
@@ -479,14 +480,10 @@ async def test_a_damaged_packed_file_gives_what_comes_before(
     else:
         packed[-5] ^= 0xFF
     write(path, bytes(packed))
-    pages = []
-
-    async def read_all() -> None:
-        async for page in CsvFile(path, block=SMALL).pages(None):
-            pages.append(page)  # noqa: PERF401 - those before the damage count
+    pages: list[Page] = []
 
     with pytest.raises(SourceError, match=r"register\.csv cannot be read: "):
-        await read_all()
+        await read_into(pages, CsvFile(path, block=SMALL).pages(None))
 
     assert sum(page.read for page in pages) > 700
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,12 +24,10 @@ from tests.bff.acra.test_api import FAULTS, Bench, a_bench, uens
 from tests.fakes import data_gov as fakes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bff.acra.source import Marker, Page
 
 # A disk that is always full, where the system has one.
-FULL = os.path.exists("/dev/full")  # noqa: PTH110 - a device, asked for once
+FULL = Path("/dev/full")
 LINK = "https://s3.ap-southeast-1.amazonaws.com/table-downloads-ingest.data.gov.sg/"
 
 
@@ -233,8 +233,8 @@ async def test_nor_one_that_does_not_say_how_large_it_is(tmp_path: Path) -> None
 async def test_a_disk_is_not_filled_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = namedtuple("usage", "total used free")  # noqa: PYI024 - as shutil's
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 256 * 2**20 + 100))
+    usage = SimpleNamespace(free=256 * 2**20 + 100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     async with a_bench(50) as (bench, (name,)):
         with pytest.raises(SourceError, match="no room for it on this disk"):
             await fetched(bench, name, tmp_path)
@@ -243,11 +243,12 @@ async def test_a_disk_is_not_filled_up(
 async def test_a_disk_that_refuses_is_a_dataset_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    has_full = await asyncio.to_thread(FULL.exists)
     async with a_bench(50) as (bench, (name,)):
         with pytest.raises(SourceError, match="it cannot be written"):
             await download(bench, name).fetch(tmp_path / "missing" / "file.csv")
-        if FULL:
-            (tmp_path / "full.csv").symlink_to("/dev/full")
+        if has_full:
+            (tmp_path / "full.csv").symlink_to(FULL)
             with pytest.raises(SourceError, match="No space left"):
                 await download(bench, name).fetch(tmp_path / "full.csv")
 
@@ -363,7 +364,7 @@ async def test_nothing_is_left_on_the_disk(
         with pytest.raises(SourceError):
             await read(bench, name)
 
-    assert os.listdir(tmp_path) == []  # noqa: PTH208 - a list, not a blocking walk
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []
 
 
 async def test_a_file_with_too_few_records_is_broken() -> None:
