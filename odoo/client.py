@@ -10,14 +10,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
-from yarl import URL
 
 from odoo import rpc
 from odoo.errors import BadAnswer, OutcomeUnknown, Unreachable
+from odoo.exchange import HEALTH, Request, opened, read
+from odoo.failures import page_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
+    from odoo.breaker import Breaker
     from odoo.rpc import Json
 
 # A name that no database of ours has: Odoo is to answer without any.
@@ -26,7 +28,7 @@ CONNECT_SECONDS = 3.0
 CALL_SECONDS = 5.0
 # PBKDF2 over a password: half a second when nothing else runs.
 HASH_SECONDS = 15.0
-LARGEST_ANSWER = 8 * 2**20
+FILE = "application/octet-stream"
 
 
 def no_host(database: str) -> str | None:  # noqa: ARG001 - the shape of Host
@@ -48,12 +50,14 @@ class Server:
     `host` returns the Host that a database answers to, where the server's `dbfilter`
     chooses by it (`^%d$`: the first label). `http` must keep no cookies
     (`aiohttp.DummyCookieJar`): a session belongs to one call of ours, never to all.
+    A `breaker` is shared by all who call this server; without one each call is tried.
     """
 
     http: aiohttp.ClientSession = field(repr=False)
     url: str
     host: Callable[[str], str | None] = no_host
     seconds: float = CALL_SECONDS
+    breaker: Breaker | None = field(default=None, repr=False, compare=False)
 
     async def service(
         self,
@@ -165,8 +169,26 @@ class Server:
         return answer
 
     async def _health(self, headers: dict[str, str]) -> rpc.Answer:
-        path = "/web/health?db_server_status=1"
+        path = f"{HEALTH}?db_server_status=1"
         return await self._ask("GET", path, None, headers, self.seconds)
+
+    async def stream(self, call: rpc.Call, *, seconds: float) -> AsyncGenerator[bytes]:
+        """Send a call and yield the file that comes back, piece by piece.
+
+        Raises:
+            Unreachable: Nothing was sent.
+            OutcomeUnknown: It broke off, or nothing came for `seconds`.
+            Refused: Odoo answered with a page instead.
+        """
+        headers = {**call.headers, "Content-Type": call.content_type}
+        limits = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=seconds)
+        url = self.url.rstrip("/") + call.path
+        request = Request(method="POST", url=url, body=call.body, headers=headers)
+        async with opened(self.http, self.breaker, request, limits) as answer:
+            if answer.content_type != FILE:
+                raise page_failure(await read(answer), call.secrets)
+            async for piece in answer.content.iter_any():
+                yield piece
 
     async def _ask(
         self,
@@ -176,46 +198,13 @@ class Server:
         headers: dict[str, str],
         seconds: float,
     ) -> rpc.Answer:
-        # A connection kept open may be closed just as it is used again, and nobody
-        # could say whether the call was heard: each call gets a new one.
-        headers["Connection"] = "close"
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
-        url = URL(self.url.rstrip("/") + path, encoded=True)
-        try:
-            async with self.http.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as answer:
-                return await _read(answer)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise Unreachable(f"{self.url} cannot be reached") from error
-        except TimeoutError as error:
-            raise OutcomeUnknown(f"no answer within {seconds:g} s") from error
-        except aiohttp.ClientError as error:
-            why = type(error).__name__
-            raise OutcomeUnknown(f"the connection broke: {why}") from error
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        url = self.url.rstrip("/") + path
+        request = Request(method=method, url=url, body=body, headers=headers)
+        async with opened(self.http, self.breaker, request, limits) as answer:
+            return await read(answer)
 
 
 def _is_broken(answer: rpc.Answer) -> bool:
     failed = answer.status == HTTPStatus.INTERNAL_SERVER_ERROR
     return failed and answer.media_type == "text/html"
-
-
-async def _read(answer: aiohttp.ClientResponse) -> rpc.Answer:
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > LARGEST_ANSWER:
-            raise BadAnswer(answer.status)
-    session = answer.cookies.get("session_id")
-    return rpc.Answer(
-        status=answer.status,
-        media_type=answer.content_type,
-        body=bytes(body),
-        cookie="" if session is None else session.value,
-        location=answer.headers.get("Location", ""),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import shutil
@@ -175,6 +176,22 @@ class Sql(Protocol):
         """Run one statement with its arguments."""
 
 
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy Odoo's files, whose names are hashes: what is left of before may stay.
+
+    Raises:
+        NoRoom: The disk is full.
+        ServerFault: They cannot be copied.
+    """
+    try:
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    except OSError as error:
+        said = str(error)[:200]
+        full = error.errno == errno.ENOSPC or f"[Errno {errno.ENOSPC}]" in said
+        kind = errors.NoRoom if full else errors.ServerFault
+        raise kind(type(error).__name__, said) from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class BySql:
     """CREATE DATABASE … TEMPLATE, with a role that may, and the files beside it.
@@ -195,6 +212,8 @@ class BySql:
 
         Raises:
             BadName: The owner is no plain role name.
+            NoRoom: The disk is full.
+            ServerFault: The files cannot be copied.
         """
         if _ROLE.fullmatch(self.owner) is None:
             raise errors.BadName(f"{self.owner[:63]!r} is no name for a role")
@@ -206,7 +225,7 @@ class BySql:
         if self.filestore is not None:
             source, target = self.filestore / template, self.filestore / name
             if await asyncio.to_thread(source.is_dir):
-                await asyncio.to_thread(shutil.copytree, source, target)
+                await asyncio.to_thread(_copy_files, source, target)
         # Last: a copy with the template's uuid is a copy that broke off.
         renewed = {  # ir_config_parameter.py, _default_parameters
             "database.secret": str(self.new_uuid()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from odoo import errors
 from odoo.models import ExecuteKwModels, Json2Models, SessionModels
@@ -12,16 +12,39 @@ from odoo.records import me
 from odoo.safe import SERVICE_LOGIN, Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from odoo.client import Server
     from odoo.databases import Databases
     from odoo.models import Models
+    from odoo.rpc import Json
     from odoo.safe import Safe, Template
 
 T = TypeVar("T")
 _JSON2_SINCE = 19
+_READS = frozenset({"context_get", "fields_get", "search_read"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OursOnly:
+    """Models that ask before each change whether the database is still in our hands."""
+
+    models: Models
+    safe: Safe
+
+    async def call(
+        self,
+        model: str,
+        method: str,
+        ids: Sequence[int] = (),
+        context: Mapping[str, Any] | None = None,
+        **named: Json,
+    ) -> Json:
+        """Call a public method; see `Models`. What the safe raises comes through."""
+        if method not in _READS:
+            await self.safe.still_ours()
+        return await self.models.call(model, method, ids, context, **named)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +74,27 @@ class Site:
 
     def by_key(self, user: int, key: str) -> Models:
         """Return the models as this user, by the transport that this server has."""
-        if self.major >= _JSON2_SINCE:
-            return Json2Models(server=self.server, database=self.name, key=key)
-        return self.by_password(user, key)
+        if self.major < _JSON2_SINCE:
+            return self.by_password(user, key)
+        models = Json2Models(server=self.server, database=self.name, key=key)
+        return OursOnly(models=models, safe=self.safe)
 
     def by_password(self, user: int, password: str) -> Models:
         """Return the models as this user, by `execute_kw`."""
-        return ExecuteKwModels(
+        models = ExecuteKwModels(
             server=self.server, database=self.name, uid=user, password=password
         )
+        return OursOnly(models=models, safe=self.safe)
+
+    async def in_session(self, login: str, password: str) -> Models:
+        """Sign in as a person does, and return the models of that web session.
+
+        Raises:
+            AccessDenied: The login or the password is wrong.
+            OdooError: Odoo is away, or refused.
+        """
+        models = await SessionModels.opened(self.server, self.name, login, password)
+        return OursOnly(models=models, safe=self.safe)
 
     def patient(self, seconds: float) -> Site:
         """Return the same with calls that may take so long."""
@@ -95,8 +130,7 @@ class Entry:
         """
         if self.key and site.major >= _JSON2_SINCE:
             return self.models
-        opened = SessionModels.opened
-        return await opened(site.server, site.name, SERVICE_LOGIN, password)
+        return await site.in_session(SERVICE_LOGIN, password)
 
 
 async def entered(site: Site, kept: Credentials, template: Template | None) -> Entry:

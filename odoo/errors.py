@@ -104,6 +104,10 @@ class TemplateMissing(Refused):
     """The database to copy does not exist."""
 
 
+class NoRoom(Refused):
+    """The disk of Odoo or of its PostgreSQL is full; somebody must make room."""
+
+
 class DatabaseBroken(Refused):
     """The database exists without Odoo's tables: its creation broke off."""
 

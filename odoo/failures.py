@@ -39,6 +39,7 @@ _BY_NAME: Mapping[str, type[Refused]] = {
     "psycopg2.pool.PoolError": errors.DatabaseBusy,
     "psycopg2.OperationalError": errors.DatabaseUnreachable,
     "psycopg2.errors.UndefinedTable": errors.DatabaseBroken,
+    "psycopg2.errors.DiskFull": errors.NoRoom,
 }
 _BY_STATUS: Mapping[int, type[Refused]] = {
     HTTPStatus.OK: errors.ServerFault,
@@ -47,6 +48,7 @@ _BY_STATUS: Mapping[int, type[Refused]] = {
 }
 # Two creations at once: PostgreSQL's own index refuses the slower one.
 _NAMES_TAKEN = "pg_database_datname_index"
+_DISK_FULL = "[Errno 28]"
 _LONGEST = 200
 _ALERT = re.compile(r'class="alert alert-danger([^"]*)"[^>]*>(.*?)</div>', re.DOTALL)
 
@@ -62,6 +64,8 @@ def failure(data: Mapping[str, Any], secrets: Sequence[str], status: int) -> Odo
         kind = errors.DatabaseBroken
     elif name == "builtins.KeyError" and data.get("arguments") == ["db"]:
         kind = errors.NotOffered  # the db service, gone in Odoo 20
+    elif name == "builtins.OSError" and _DISK_FULL in message:
+        kind = errors.NoRoom  # of files, which are copied after the database
     elif name.endswith(".UniqueViolation") and _NAMES_TAKEN in message:
         kind = errors.DatabaseExists
     return kind(name, _shown(message, secrets))

@@ -8,7 +8,7 @@ other stops us, and nothing is done to it.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from odoo import errors
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from odoo.cloning import Way
     from odoo.entering import Site
     from odoo.models import Models
-    from odoo.safe import Credentials, Template
+    from odoo.safe import Credentials, Safe, Template
 
 # What a creation leaves behind that broke off (odoo/modules/db.py: base's own data).
 FORGOTTEN = "admin"
@@ -36,7 +36,7 @@ _STEP_SECONDS = 0.5
 
 async def ensure_database(
     site: Site,
-    tenant: str,
+    tenant: str | None,
     template: Template,
     way: Way,
     *,
@@ -44,7 +44,8 @@ async def ensure_database(
 ) -> None:
     """Copy the template for this tenant, unless that has been done.
 
-    A copy of ours that broke off is dropped and made again, once.
+    A copy of ours that broke off is dropped and made again, once. *tenant* is None for
+    a copy that is nobody's yet (`odoo.warming`).
 
     Raises:
         NotOurs: Something else is there by this name.
@@ -55,7 +56,7 @@ async def ensure_database(
     for _ in range(_TRIES):
         if await _copied(site, tenant, template, way, patience):
             return
-        await site.databases.drop(site.name)
+        await _drop(site)
     raise errors.DatabaseBroken("", f"the copies for {site.name} broke off")
 
 
@@ -77,23 +78,41 @@ async def ensure_created(
         models = await _created(site, tenant, patience)
         if models is not None:
             return models
-        await site.databases.drop(site.name)
+        await _drop(site)
     raise errors.DatabaseBroken("", f"the creation of {site.name} broke off")
 
 
+async def _drop(site: Site) -> None:
+    """Drop what broke off, unless somebody else is at it by now."""
+    await site.safe.still_ours()
+    await site.databases.drop(site.name)
+
+
+@dataclass(frozen=True)
+class _WhileOurs:
+    """A way to copy that asks first whether the database is still in our hands."""
+
+    way: Way
+    safe: Safe
+
+    async def clone(self, template: str, name: str) -> None:
+        await self.safe.still_ours()
+        await self.way.clone(template, name)
+
+
 async def _copied(
-    site: Site, tenant: str, template: Template, way: Way, patience: float
+    site: Site, tenant: str | None, template: Template, way: Way, patience: float
 ) -> bool:
     """Look and copy; False if what is there is half of a copy of ours."""
     databases, name, kept = site.databases, site.name, await site.kept()
     if await databases.state(name) is State.MISSING:
         made = Made.MAYBE_HALF
         kept = kept.for_new(template.credentials.user)
+        ours = _WhileOurs(way, site.safe)
         async with _asked_for(site, kept) as kept:
-            made = await clone(way, databases, template.name, name, patience=patience)
+            made = await clone(ours, databases, template.name, name, patience=patience)
         if made is Made.WHOLE:
-            models = (await entered(site, kept, template)).models
-            await set_parameter(models, MARKER, tenant)
+            await _mark((await entered(site, kept, template)).models, tenant)
             return True
     if await databases.settled(name, seconds=patience) is not State.USABLE:
         raise errors.DatabaseBroken("", f"Odoo cannot load {name}")
@@ -102,8 +121,13 @@ async def _copied(
         return True
     if not await _is_whole(models, template):
         return False
-    await set_parameter(models, MARKER, tenant)
+    await _mark(models, tenant)
     return True
+
+
+async def _mark(models: Models, tenant: str | None) -> None:
+    if tenant is not None:
+        await set_parameter(models, MARKER, tenant)
 
 
 @asynccontextmanager
@@ -126,7 +150,7 @@ async def _asked_for(site: Site, kept: Credentials) -> AsyncGenerator[Credential
             raise errors.NotOurs(f"{site.name} has appeared meanwhile") from error
 
 
-async def _is_marked(models: Models, tenant: str, kept: Credentials) -> bool:
+async def _is_marked(models: Models, tenant: str | None, kept: Credentials) -> bool:
     """Tell whether it is this tenant's; False if it may become that.
 
     Raises:
@@ -166,6 +190,7 @@ async def _created(site: Site, tenant: str | None, patience: float) -> Models | 
         kept = kept.for_new(0)
         try:
             async with _asked_for(site, kept) as kept:
+                await site.safe.still_ours()
                 await databases.create(
                     name, login=ADMIN_LOGIN, password=kept.admin_password
                 )

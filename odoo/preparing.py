@@ -76,12 +76,14 @@ async def build_template(
     apps: Collection[str] = APPS,
     connect: Callable[[], AbstractAsyncContextManager[Catalogue]] | None = None,
     patience: float = CREATE_SECONDS,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Template:
     """Make the template, or what of it is missing; it takes most of a minute.
 
     `connect` opens a connection to the database `postgres` by a role that may alter
     the template, whose flags keep Odoo's crons and manager away from it. Without one
     the template stays an ordinary database: whoever knows the master password sees it.
+    `say` hears what comes next, for people who wait.
 
     Raises:
         NotOurs: Another database is called so.
@@ -91,7 +93,8 @@ async def build_template(
     kept = await site.kept()
     if kept.uuid and connect is not None and await _is_closed(site, connect):
         return Template(name=site.name, credentials=kept)
-    await prepare(site, None, apps=apps, patience=patience)
+    await prepare(site, None, apps=apps, patience=patience, say=say)
+    say("making a key")
     # Without an end: a template is used for as long as its settings are.
     models = await ensure_key(site, days=None)
     uuid = await parameter(models, UUID)
@@ -100,6 +103,7 @@ async def build_template(
     kept = replace(await site.kept(), uuid=uuid)
     await site.safe.keep(kept)
     if connect is not None:
+        say("closing it to connections")
         await _close(site, connect)
     return Template(name=site.name, credentials=kept)
 
@@ -110,6 +114,7 @@ async def prepare(
     *,
     apps: Collection[str] = APPS,
     patience: float = CREATE_SECONDS,
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Create a database and all that a template has: also the way without a template.
 
@@ -118,11 +123,14 @@ async def prepare(
         NotReady: A module is missing on the server.
         OdooError: Odoo is away, or refused; run this again.
     """
+    say(f"creating {site.name} with base")
     await ensure_created(site, tenant, patience=patience)
     # Once more, for models that wait as long as an installation takes.
     long = site.patient(INSTALL_SECONDS)
     models = await ensure_created(long, tenant, patience=patience)
+    say(f"installing {', '.join(apps)}")
     await ensure_modules(site, models, apps, patience=patience)
+    say("writing settings and the service user")
     await ensure_settings(models)
     await _ensure_service_user(site, models)
 

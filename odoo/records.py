@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from odoo.models import Models, Row
+    from odoo.rpc import Json
 
 UUID = "database.uuid"
 MARKER = "bff.tenant_id"  # whose database it is
@@ -138,9 +139,14 @@ async def load(models: Models, model: str, name: str, values: Mapping[str, str])
         data=[[name, *values.values()]],
     )
     if not said["ids"]:
-        why = [str(one.get("message", "")) for one in said["messages"]]
-        raise Invalid("", " ".join(" ".join(why).split())[:200])
+        raise Invalid("", refusal(said))
     return int(said["ids"][0])
+
+
+def refusal(said: Json) -> str:
+    """Return why `load` refused, in Odoo's words."""
+    why = [str(one.get("message", "")) for one in said["messages"]]
+    return " ".join(" ".join(why).split())[:200]
 
 
 async def module_states(models: Models, names: Collection[str]) -> dict[str, str]:

@@ -43,10 +43,17 @@ class Template:
 
 
 class Safe(Protocol):
-    """Keeps the credentials of one database; what either call raises comes through."""
+    """Keeps the credentials of one database; what a call raises comes through."""
 
     async def kept(self) -> Credentials | None:
         """Return what was kept last, None if nothing was."""
 
     async def keep(self, credentials: Credentials) -> None:
         """Keep them, and return when a crash can no longer lose them."""
+
+    async def still_ours(self) -> None:
+        """Return if nobody has taken the database over, and raise otherwise.
+
+        Asked right before each change in Odoo, so that a worker that was paused and
+        replaced changes nothing when it wakes up.
+        """

@@ -51,13 +51,24 @@ async def ensure_oidc(
         Invalid: Somebody else in this database has the founder's e-mail for login.
         OdooError: Odoo is away, or refused; run this again.
     """
+    row = await ensure_provider(site, models, provider)
+    await set_parameter(models, BASE_URL, base_url)
+    await _link(models, row, founder)
+    return row
+
+
+async def ensure_provider(site: Site, models: Models, provider: Provider) -> int:
+    """Make or correct the provider's row, switch all others off, and return its id.
+
+    Raises:
+        NotOffered: There is no auth_oidc, and no `userinfo_endpoint` was given.
+        OdooError: Odoo is away, or refused; run this again.
+    """
     kept = await site.kept()
     own = replace(provider, code_verifier=kept.code_verifier)
     values = await _values(models, own)
     row = await _ensure_row(models, values)
     await ensure_settings(models, keep_provider=row)
-    await set_parameter(models, BASE_URL, base_url)
-    await _link(models, row, founder)
     return row
 
 
@@ -91,7 +102,8 @@ async def _link(models: Models, provider: int, founder: Founder) -> None:
     if admin is None:
         raise errors.RecordMissing("", f"{ADMIN} is gone")
     fields = ["oauth_uid", "oauth_provider_id"]
-    (row,) = await search(models, USERS, [["id", "=", admin]], fields)
+    domain = [["id", "=", admin], ["active", "in", [True, False]]]
+    (row,) = await search(models, USERS, domain, fields)
     subject, by = row["oauth_uid"], row["oauth_provider_id"]
     if subject and subject != founder.subject:
         raise errors.NotOurs("the administrator's account is another person's")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tests.fakes import odoo_backup
 from tests.fakes.odoo_data import Asked, FakeDatabase, Row
 from tests.fakes.odoo_pages import (
     ALERT,
@@ -47,6 +48,7 @@ class Fault:
     answers: tuple[Any, ...] = ()  # this, in place of what it would say
     happens: bool = False  # the call takes effect before that
     half: bool = False  # … but a copy stays as PostgreSQL alone leaves it
+    fileless: bool = False  # … but its files are not where they should be
     late: float = 0.0  # … but so many seconds after that
     broken: bool = False  # … but what is created has no tables
     forgets: bool = False  # … but keeps admin/admin, as a failed initialisation does
@@ -62,6 +64,9 @@ class FakeOdoo(Services):
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     visits: dict[str, str] = field(default_factory=dict)  # by cookie: the database
+    # A backup that ends early: after how many bytes, and whether without an end.
+    backup_stops_at: int | None = None
+    backup_is_cut: bool = False
 
     def fail(self, method: str, **fault: Any) -> None:
         """Let the next call of this method go wrong."""
@@ -75,6 +80,7 @@ class FakeOdoo(Services):
         app.router.add_get("/web/health", self._health)
         app.router.add_get("/web/login", self._sign_in_page)
         app.router.add_post("/web/database/duplicate", self._form)
+        app.router.add_post("/web/database/backup", self._backup)
         if self.major >= 19:
             app.router.add_post("/json/2/{model}/{method}", self._json2)
         app.router.add_route("*", "/{tail:.*}", self._no_route)
@@ -118,7 +124,7 @@ class FakeOdoo(Services):
             self.visits[cookie := uuid.uuid4().hex] = name
             there.set_cookie("session_id", cookie, httponly=True)
             return there
-        page = sign_in_page(self.databases[name].records)
+        page = sign_in_page(request.host, self.databases[name].records)
         return web.Response(text=page, content_type="text/html")
 
     async def _jsonrpc(self, request: web.Request) -> web.StreamResponse:
@@ -193,7 +199,7 @@ class FakeOdoo(Services):
 
         def act() -> Any:
             key = database.keys.get(bearer[0]) if bearer else None
-            if key is None:
+            if key is None or not database.records["res.users"][key.user]["active"]:
                 said = "Invalid apikey"
                 raise Raised("werkzeug.exceptions.Unauthorized", said, said, 401)
             return database.orm(Asked(key.user, model, method, ids, named, context))
@@ -214,18 +220,37 @@ class FakeOdoo(Services):
         try:
             await self._act(request, name, lambda: self.manage(name, arguments))
         except Raised as error:
-            shown = f"Database duplication error: {error.message}"
-            alerts = ALERT.format("", html.escape(shown, quote=True))
-            if not self.list_db:
-                alerts = ALERT.format(" text-center", DISABLED) + alerts
-            denied = error.name == "odoo.exceptions.AccessDenied"
-            refusal = 403 if denied else 422
-            status = 200 if self.major <= 19 else refusal
-            page = PAGE.format(alerts)
-            return web.Response(status=status, text=page, content_type="text/html")
+            return self._error_page("Database duplication error", error)
         except _Instead as other:
             return other.answer
         return web.Response(status=303, headers={"Location": "/web/database/manager"})
+
+    async def _backup(self, request: web.Request) -> web.StreamResponse:
+        fields = await request.post()
+        assert fields["backup_format"] == "zip"
+        master, name = str(fields["master_pwd"]), str(fields["name"])
+        try:
+            content = await self._act(
+                request, "backup", lambda: self.backup(master, name)
+            )
+        except Raised as error:
+            return self._error_page("Database backup error", error)
+        except _Instead as other:
+            return other.answer
+        return await odoo_backup.streamed(
+            request, content, stops_at=self.backup_stops_at, is_cut=self.backup_is_cut
+        )
+
+    def _error_page(self, title: str, error: Raised) -> web.Response:
+        shown = f"{title}: {error.message}"
+        alerts = ALERT.format("", html.escape(shown, quote=True))
+        if not self.list_db:
+            alerts = ALERT.format(" text-center", DISABLED) + alerts
+        denied = error.name == "odoo.exceptions.AccessDenied"
+        refusal = 403 if denied else 422
+        status = 200 if self.major <= 19 else refusal
+        page = PAGE.format(alerts)
+        return web.Response(status=status, text=page, content_type="text/html")
 
     async def _act(
         self, request: web.Request, name: str, act: Callable[[], Any]
@@ -257,6 +282,8 @@ class FakeOdoo(Services):
         for name in new:
             made = self.databases[name]
             made.is_broken = fault.broken
+            if fault.fileless:
+                made.has_files = False
             if fault.half:
                 self.databases[name] = self.databases[TEMPLATE].copied(name, half=True)
             if fault.forgets:
@@ -281,7 +308,8 @@ class _Instead(Exception):
 
 
 def _changed(fault: Fault) -> bool:
-    return bool(fault.half or fault.late or fault.broken or fault.forgets)
+    spoilt = fault.half or fault.fileless or fault.broken or fault.forgets
+    return bool(spoilt or fault.late)
 
 
 @asynccontextmanager

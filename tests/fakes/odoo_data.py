@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.fakes.odoo_keys import CHECK, DESCRIPTION, KEYS, Keys
 from tests.fakes.odoo_modules import ATTACHMENTS, PROVIDERS, Modules
 from tests.fakes.odoo_raised import Raised, not_found
+from tests.fakes.odoo_users import Users
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "res.company": ("name", "email", "partner_id", "phone", "website"),
     "res.groups": ("name",),
     ATTACHMENTS: ("name", "store_fname", "file_size", "datas"),
-    "crm.lead": ("name", "partner_name", "email_from", "type", "description"),
+    "crm.lead": (
+        *("name", "partner_name", "email_from", "type", "description", "active"),
+        *("website", "contact_name", "phone", "user_id", "stage_id", "priority"),
+    ),
     "ir.config_parameter": ("key", "value"),
     "ir.module.module": ("name", "state"),
     "ir.model.data": ("module", "name", "model", "res_id"),
@@ -37,7 +41,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("scope", "body", "css_class", "sequence", "data_endpoint"),
     ),
 }
-MANY2ONE = {"oauth_provider_id", "parent_id"}
+MANY2ONE = {"oauth_provider_id", "parent_id", "user_id", "stage_id"}
+ARCHIVED = {"res.users", "crm.lead"}  # models whose records can be
 PROGRAMMATIC = {"generate", "revoke"}
 REQUIRED = {"res.partner": "Contacts require a name"}
 
@@ -56,7 +61,7 @@ class Asked:
 
 
 @dataclass
-class FakeDatabase(Modules, Keys):
+class FakeDatabase(Modules, Keys, Users):
     """One database: records by model and id, keys, and what is wrong with it."""
 
     name: str = ""
@@ -83,6 +88,7 @@ class FakeDatabase(Modules, Keys):
         made.insert("res.company", {"name": "My Company", "partner_id": 1}, at=1)
         made.set_parameter("database.uuid", made.uuid)
         made.fill()
+        made.bring_technical_users()
         return made
 
     def copied(self, name: str, *, half: bool = False) -> FakeDatabase:
@@ -158,7 +164,10 @@ class FakeDatabase(Modules, Keys):
                     "builtins.ValueError", f"Invalid field '{name}' on '{asked.model}'"
                 )
         found = []
+        hidden = asked.model in ARCHIVED and "active" not in {one[0] for one in domain}
         for number, row in sorted(self._rows(asked.model).items()):
+            if hidden and not row.get("active", True):
+                continue
             if all(_matches({**row, "id": number}, term) for term in domain):
                 read = {one: _read(one, row.get(one, False)) for one in fields}
                 found.append({"id": number, **read})
@@ -176,6 +185,8 @@ class FakeDatabase(Modules, Keys):
 
     def _orm_write(self, asked: Asked, *, vals: Row) -> bool:
         self._check(asked.model, vals, asked.ids)
+        if asked.model == "res.users":
+            self.check_users(asked, vals)
         for number in asked.ids:
             row = self.records.get(asked.model, {}).get(number)
             if row is None:
@@ -190,6 +201,7 @@ class FakeDatabase(Modules, Keys):
             raise Raised("odoo.exceptions.AccessError", said)
         for number in asked.ids:
             self.records.get(asked.model, {}).pop(number, None)
+        self.forget_names(asked.model, asked.ids)
         return True
 
     def _rows(self, model: str) -> dict[int, Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,13 @@ class Modules:
         row = {"module": module, "name": name, "model": model, "res_id": number}
         self.insert(NAMES, row)
 
+    def forget_names(self, model: str, ids: list[int]) -> None:
+        """Delete the external ids of records, as Odoo does with the records."""
+        names = self.records.get(NAMES, {})
+        for number, row in list(names.items()):
+            if row["model"] == model and row["res_id"] in ids:
+                del names[number]
+
     def named(self, external: str) -> int | None:
         for row in self.records.get(NAMES, {}).values():
             if f"{row['module']}.{row['name']}" == external:
@@ -109,30 +117,53 @@ class Modules:
         self, asked: Asked, *, fields: list[str], data: list[list[str]]
     ) -> Row:
         """Import rows by their external ids: all of them, or none."""
-        (row,) = data
+        before = copy.deepcopy(self.records)
+        ids = []
+        for row in data:
+            loaded = self._load_one(asked, fields, row)
+            if isinstance(loaded, str):
+                self.records = before
+                return _refused(loaded)
+            ids.append(loaded)
+        return {"ids": ids, "messages": [], "nextrow": 0}
+
+    def _load_one(self, asked: Asked, fields: list[str], row: list[str]) -> int | str:
+        """Return the record's id, or why it cannot be."""
         values: Row = {}
         for column, text in zip(fields[1:], row[1:], strict=True):
             name, _, kind = column.partition("/")
             ids = [self.named(one) for one in text.split(",")] if kind else []
             if None in ids:
-                return _refused(f"No matching record found for external id {text!r}")
+                return f"No matching record found for external id {text!r}"
+            if "\0" in text:
+                return "A string literal cannot contain NUL (0x00) characters."
             many = name == self.groups
             values[name] = (ids if many else ids[0]) if kind else text
         number = self.named(row[0])
         if not values.get("name", number):
-            return _refused("Contacts require a name")
+            return "Contacts require a name"
         try:
             self._check(asked.model, values, [number])
         except Raised as error:
-            return _refused(error.message)
+            return error.message
         if number is None:
-            number = self.insert(
-                asked.model,
-                {"password": "", **values} if asked.model == "res.users" else values,
-            )
+            number = self.insert(asked.model, {**_defaults(asked), **values})
             self.name_record(row[0], asked.model, number)
         self.records[asked.model][number].update(values)
-        return {"ids": [number], "messages": [], "nextrow": 0}
+        return number
+
+
+def _defaults(asked: Asked) -> Row:
+    if asked.model == "res.users":
+        return {"password": ""}
+    if asked.model != "crm.lead":
+        return {}
+    given = {
+        name.removeprefix("default_"): value
+        for name, value in asked.context.items()
+        if name.startswith("default_")
+    }
+    return {"type": "opportunity", "user_id": asked.user, **given}
 
 
 def _refused(why: str) -> Row:

@@ -34,17 +34,25 @@ STATUSES = {
     "odoo.exceptions.ValidationError": 422,
     "werkzeug.exceptions.UnprocessableEntity": 422,
 }
-LINK = """                <a class=" list-group-item py-2" href="{}?response_type=code">
+LINK = """                <a class=" list-group-item py-2" href="{}?response_type=code\
+&amp;redirect_uri=http%3A%2F%2F{}%2Fauth_oauth%2Fsignin">
                     <span class="mx-auto">{}</span>
                 </a>"""
 
 
-def sign_in_page(records: dict[str, dict[int, dict[str, Any]]]) -> str:
-    """Return /web/login with a link for each provider that is enabled."""
+def sign_in_page(host: str, records: dict[str, dict[int, dict[str, Any]]]) -> str:
+    """Return /web/login with a link for each provider that is enabled.
+
+    Each has the host that was asked, which Werkzeug takes for none if it has a `_`
+    (werkzeug/sansio/utils.py, since 3.1.7).
+    """
+    known = "" if "_" in host else host
     rows = records.get("auth.oauth.provider", {}).values()
     return PAGE.format(
         "\n".join(
-            LINK.format(html.escape(row["auth_endpoint"]), html.escape(row["body"]))
+            LINK.format(
+                html.escape(row["auth_endpoint"]), known, html.escape(row["body"])
+            )
             for row in rows
             if row.get("enabled")
         )

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes import odoo_backup
 from tests.fakes.odoo_data import (
     SERVICE,
     Asked,
@@ -33,8 +34,9 @@ class Services:
     seen: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     contexts: list[Row | None] = field(default_factory=list)
     programmatic: bool = False  # keys by keys: `generate` and `revoke`
-    # By cookie: the database, the user and the password that it was opened with.
-    sessions: dict[str, tuple[str, int, str]] = field(default_factory=dict)
+    # By cookie: the database, the user, and the password and the provider's token that
+    # were theirs when it was opened.
+    sessions: dict[str, tuple[str, int, str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         template = self.initialised(TEMPLATE, password=ADMIN_PASSWORD)
@@ -121,13 +123,15 @@ class Services:
         if uid is None:
             raise access_denied()
         cookie = uuid.uuid4().hex
-        self.sessions[cookie] = name, uid, password
+        token = self.databases[name].token_of(uid)
+        self.sessions[cookie] = name, uid, password, token
         return cookie
 
     def in_session(self, cookie: str, params: Row) -> Any:
-        """Call a method in a session, unless the password was changed since."""
-        name, uid, password = self.sessions.get(cookie, ("", 0, ""))
-        if not name or not self._connected(name).knows(uid, password):
+        """Call a method in a session, unless password or token were changed since."""
+        name, uid, password, token = self.sessions.get(cookie, ("", 0, "", None))
+        known = name and self._connected(name).knows(uid, password)
+        if not known or self.databases[name].token_of(uid) != token:
             said = "Session expired"
             raise Raised("odoo.http.SessionExpiredException", said)
         database = self._connected(name)
@@ -204,6 +208,14 @@ class Services:
             return False
         del self.databases[name]
         return True
+
+    def backup(self, master: str, name: str) -> bytes:
+        """Return a zip (odoo/addons/web/controllers/database.py, backup)."""
+        if master != MASTER or not self.list_db:
+            raise access_denied()
+        if name not in self.listed():
+            raise Raised("builtins.Exception", f"Database {name!r} is not known")
+        return odoo_backup.zipped(self.databases[name])
 
     def listed(self) -> list[str]:
         return sorted(one for one in self._open() if not self.only or one in self.only)

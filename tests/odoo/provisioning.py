@@ -72,6 +72,10 @@ class Death:
         return done
 
 
+class Replaced(Exception):
+    """Another worker has the database by now."""
+
+
 @dataclass
 class MemorySafe:
     """Keeps what it is given, and all that it ever was."""
@@ -79,11 +83,19 @@ class MemorySafe:
     held: Credentials | None = None
     history: list[Credentials] = field(default_factory=list)
     death: Death = field(default_factory=Death)
+    replaced: bool = False
 
     async def kept(self) -> Credentials | None:
+        await self.still_ours()
         return self.held
 
+    async def still_ours(self) -> None:
+        if self.replaced:
+            raise Replaced
+
     async def keep(self, credentials: Credentials) -> None:
+        await self.still_ours()
+
         async def act() -> None:
             self.held = credentials
             self.history.append(credentials)

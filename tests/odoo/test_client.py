@@ -10,7 +10,8 @@ import pytest
 
 from bff.dev.ports import free_port
 from odoo import errors, rpc
-from odoo.client import LARGEST_ANSWER, Server
+from odoo.client import Server
+from odoo.exchange import LARGEST_ANSWER
 from tests.fakes.upstream import fake_upstream
 
 if TYPE_CHECKING:

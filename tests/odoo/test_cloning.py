@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 import uuid
@@ -254,3 +255,24 @@ async def test_sql_quotes_nothing_that_is_not_checked() -> None:
     with pytest.raises(errors.BadName):
         await _sql(notes, None).clone(TEMPLATE, 'a"')
     assert not notes.done
+
+
+async def test_files_that_find_no_room_are_said_and_what_is_left_does_not_hinder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tpl" / "54").mkdir(parents=True)
+    (tmp_path / "tpl" / "54" / "54ab").write_text("one")
+    notes = _Notes()
+    with monkeypatch.context() as patch:
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr("odoo.cloning.shutil.copytree", full)
+        with pytest.raises(errors.NoRoom):
+            await _sql(notes, tmp_path).clone("tpl", "acme")
+    (tmp_path / "acme" / "54").mkdir(parents=True)
+
+    await _sql(_Notes(), tmp_path).clone("tpl", "acme")
+
+    assert (tmp_path / "acme" / "54" / "54ab").read_text() == "one"

@@ -30,6 +30,9 @@ CASES: dict[str, tuple[dict[str, Any], type[OdooError]]] = {
             ("psycopg2.errors.UniqueViolation", TAKEN, {}, errors.DatabaseExists),
             ("psycopg2.errors.UniqueViolation", "other", {}, errors.ServerFault),
             ("psycopg2.errors.ObjectInUse", "x", {}, errors.DatabaseBusy),
+            ("psycopg2.errors.DiskFull", "x", {}, errors.NoRoom),
+            ("builtins.OSError", "[Errno 28] No space left", {}, errors.NoRoom),
+            ("builtins.OSError", "[Errno 13] Denied", {}, errors.ServerFault),
             ("psycopg2.errors.InvalidCatalogName", "x", {}, errors.TemplateMissing),
             ("psycopg2.OperationalError", "x", {}, errors.DatabaseUnreachable),
             (

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from odoo import errors, records
-from odoo.verifying import PROBE, verify
+from odoo.verifying import PROBE, smoke, verify
 from tests.fakes.odoo_data import ADMIN, SERVICE
 from tests.fakes.odoo_keys import Key
 from tests.fakes.odoo_services import ADMIN_PASSWORD, SERVICE_PASSWORD, TEMPLATE_KEY
 from tests.odoo.provisioning import (
     PROVIDER,
     TENANT,
+    Death,
+    Killed,
     MemorySafe,
     fake_template,
     provisioned,
@@ -124,3 +126,70 @@ async def test_nothing_was_made_yet(odoo: Odoo) -> None:
     bare = site_of(odoo.server, NAME, MemorySafe())
     with pytest.raises(errors.NotReady, match="our key"):
         await verify(bare, TENANT, PROVIDER)
+
+
+LIGHT = ("no key", "no marker")
+MOST_CALLS = 6
+
+
+@pytest.mark.parametrize("series", ["17.0", "19.0"])
+async def test_light_check_takes_few_calls_and_leaves_nothing_behind(
+    odoo: Odoo, site: Site
+) -> None:
+    held = site.safe
+    assert isinstance(held, MemorySafe)
+    database = odoo.fake.databases[NAME]
+    for left in (False, True):
+        if left:
+            database.set_parameter(PROBE, "of a run that was killed")
+        before = odoo.fake.asked("authenticate")
+        steps = Death()
+        counted = site_of(odoo.server, NAME, held, series=odoo.fake.series, death=steps)
+        await smoke(counted, TENANT)
+        assert steps.steps <= MOST_CALLS
+        assert odoo.fake.asked("authenticate") == before  # hashes a password
+        rows = database.records["ir.config_parameter"].values()
+        assert PROBE not in {row["key"] for row in rows}
+
+
+@pytest.mark.parametrize("what", LIGHT)
+async def test_light_check_finds_what_is_wrong(
+    odoo: Odoo, site: Site, what: str
+) -> None:
+    spoil, said = WRONG[what]
+    spoil(odoo.fake.databases[NAME])
+    with pytest.raises(errors.NotReady, match=said):
+        await smoke(site, TENANT)
+
+
+async def test_nothing_is_written_for_another_tenant(odoo: Odoo, site: Site) -> None:
+    odoo.fake.fail("ir.config_parameter/create", cut=True)
+    with pytest.raises(errors.NotReady, match="marker"):
+        await smoke(site, "t-2002")
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "said"),
+    [("create", [99], "cannot be read"), ("unlink", True, "still there")],
+)
+async def test_odoo_that_only_says_so(
+    odoo: Odoo, site: Site, method: str, answer: object, said: str
+) -> None:
+    odoo.fake.fail(f"ir.config_parameter/{method}", answers=(answer,))
+    with pytest.raises(errors.NotReady, match=said):
+        await smoke(site, TENANT)
+
+
+async def test_light_check_that_was_killed_is_cleaned_up(
+    odoo: Odoo, site: Site
+) -> None:
+    held = site.safe
+    assert isinstance(held, MemorySafe)
+    for at in range(1, MOST_CALLS):
+        dying = site_of(odoo.server, NAME, held, death=Death(at=at))
+        with pytest.raises(Killed):
+            await smoke(dying, TENANT)
+        held.death = Death()
+        await smoke(site, TENANT)
+    rows = odoo.fake.databases[NAME].records["ir.config_parameter"].values()
+    assert PROBE not in {row["key"] for row in rows}
