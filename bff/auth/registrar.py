@@ -17,7 +17,7 @@ from aiohttp import web
 
 from bff.errors import Unavailable
 from bff.identity.accounts import AccountExists
-from bff.identity.admin_api import AccountRefused, NotAsked
+from bff.identity.admin_api import CallRefused, NotAsked
 from bff.identity.messages import ProviderUnavailable
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Registrar:
         """Try once; None tells that it is worth another try."""
         try:
             return await self._register(account)
-        except AccountRefused as error:
+        except CallRefused as error:
             log.warning("a registration was refused: %s", error)
             return "refused"
         except ProviderUnavailable as error:
@@ -127,7 +127,7 @@ class Registrar:
             return await self._remind(account)
         try:
             return await self._mailed(user_id, "created")
-        except AccountRefused as error:
+        except CallRefused as error:
             # Nobody could use it, and the address is free for its owner.
             log.warning("no mail was sent, the account is taken back: %s", error)
             await self._accounts.delete(user_id)
@@ -140,7 +140,7 @@ class Registrar:
         # Made by a try whose mail did not arrive, or was not followed.
         try:
             return await self._mailed(user_id, "mailed_again")
-        except AccountRefused as error:
+        except CallRefused as error:
             log.warning("no mail was sent: %s", error)
             return "not_mailed"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from bff.identity.admin_api import AccountRefused, AdminApi
+from bff.identity.admin_api import AdminApi, CallRefused
 from bff.identity.messages import ProviderUnavailable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Accounts:
         """Make sure that our client may do all this; changes nothing.
 
         Raises:
-            AccountRefused: when it may not manage users.
+            CallRefused: when it may not manage users.
             ProviderUnavailable: when it cannot be asked, or refuses our secret.
         """
         (await self._api.ask("GET", f"{self._users}?max=1")).expect(200)
@@ -71,7 +71,7 @@ class Accounts:
 
         Raises:
             AccountExists: when the address has one; it is left as it is.
-            AccountRefused, ProviderUnavailable: when it cannot be made.
+            CallRefused, ProviderUnavailable: when it cannot be made.
         """
         body = {
             "username": account.email,
@@ -95,7 +95,7 @@ class Accounts:
         None when there is none, or somebody uses it, or it is disabled.
 
         Raises:
-            AccountRefused, ProviderUnavailable: when nobody can say.
+            CallRefused, ProviderUnavailable: when nobody can say.
         """
         query = urlencode({"email": email, "exact": "true"})
         answer = await self._api.ask("GET", f"{self._users}?{query}")
@@ -109,20 +109,20 @@ class Accounts:
         """Have the provider mail a link that proves the address and sets a password.
 
         Raises:
-            AccountRefused: when no mail left.
+            CallRefused: when no mail left.
             NotAsked: when the provider was not asked for one.
             ProviderUnavailable: when nobody knows.
         """
         url = f"{self._user(user_id)}/execute-actions-email"
         answer = await self._api.ask("PUT", url, list(OPEN_ACTIONS))
         if answer.status != 204:  # noqa: PLR2004 - a 500 is a definite no here
-            raise AccountRefused(answer.status)
+            raise CallRefused(answer.status)
 
     async def delete(self, user_id: str) -> None:
         """Take back an account that `create` has just made.
 
         Raises:
-            AccountRefused, ProviderUnavailable: when it cannot.
+            CallRefused, ProviderUnavailable: when it cannot.
         """
         (await self._api.ask("DELETE", self._user(user_id))).expect(204)
 
@@ -135,7 +135,7 @@ class Accounts:
 
         Raises:
             TenantNotKept: when it was dropped.
-            AccountRefused, ProviderUnavailable: when it cannot be done.
+            CallRefused, ProviderUnavailable: when it cannot be done.
         """
         user = await self._read_user(user_id)
         attributes = user.get("attributes")

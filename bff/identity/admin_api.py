@@ -1,7 +1,7 @@
 """Ask Keycloak's Admin API as the provisioner: its token, one request, one answer.
 
-A client of its own asks (a service account with `manage-users`), so that a leak of the
-sign-in client's secret makes no users. A POST is sent once and never again.
+A client of its own asks (a service account with the roles it needs), so that a leak of
+the sign-in client's secret makes no users. A POST is sent once and never again.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class NotAsked(ProviderUnavailable):
     """Tell that the request was not sent, or not taken: it may be made again."""
 
 
-class AccountRefused(Exception):
+class CallRefused(Exception):
     """Carry the status with which the provider refused for good."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, said: str = "") -> None:
         self.status = status
-        super().__init__(f"the provider refused with {status}")
+        super().__init__(said or f"the provider refused with {status}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Answer:
         """Take no other status.
 
         Raises:
-            AccountRefused: when another try would hear the same.
+            CallRefused: when another try would hear the same.
             ProviderUnavailable: when the provider is in trouble.
         """
         if self.status == status:
             return
         if self.status >= 500 or self.status == 429:  # noqa: PLR2004 - HTTP's own
             raise ProviderUnavailable(f"the provider answered {self.status}")
-        raise AccountRefused(self.status)
+        raise CallRefused(self.status)
 
 
 class AdminApi:

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from bff.identity.accounts import TenantNotKept
-from bff.identity.admin_api import AccountRefused
+from bff.identity.admin_api import CallRefused
 
 if TYPE_CHECKING:
     from bff.identity.accounts import Accounts
@@ -47,6 +47,6 @@ class WriteBack:
                 "the attribute in the realm's user profile",
                 tenant_id,
             )
-        except AccountRefused as error:
+        except CallRefused as error:
             # Gone, or our client may not: another try would hear the same.
             log.error("tenant %d was not noted at the provider: %s", tenant_id, error)  # noqa: TRY400 - the status is all there is

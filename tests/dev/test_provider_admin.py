@@ -275,7 +275,7 @@ async def test_strangers_are_refused(world: World, admin: Administrator) -> None
     assert await status("garbage") == unauthorized
     assert await status(person["id_token"]) == unauthorized
     assert await status(person["access_token"]) == forbidden
-    assert (await admin("GET", "/clients")).status == 403
+    assert (await admin("GET", "/events")).status == 403
     assert (await admin("GET", "")).json == {"realm": "nexius"}
     world.clock.time += 300
     assert (await admin("GET", "/users")).status == 401

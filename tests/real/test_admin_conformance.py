@@ -227,7 +227,7 @@ async def test_strangers(side: Side) -> None:
     assert await status("garbage") == unauthorized
     assert await status(person["refresh_token"]) == unauthorized
     assert await status(person["access_token"]) == forbidden
-    assert (await side.manage("GET", "/clients")).refusal[:2] == (
+    assert (await side.manage("GET", "/events")).refusal[:2] == (
         403,
         "HTTP 403 Forbidden",
     )

@@ -66,7 +66,7 @@ ROUTES = (
     web.post(f"{_ACTIONS}/registration", registration.register),
     web.post(f"{_ACTIONS}/required-action", required_actions.perform),
     web.get(_ADMIN, admin.describe),
-    web.get(f"{_ADMIN}/clients", admin.forbidden),
+    web.get(f"{_ADMIN}/events", admin.forbidden),
     web.delete(f"{_ADMIN}/sessions/{{sid}}", admin.end_session),
     web.get(f"{_ADMIN}/users", admin_users.search),
     web.post(f"{_ADMIN}/users", admin_users.create),

@@ -18,7 +18,7 @@ from bff.identity.accounts import (
     NewAccount,
     TenantNotKept,
 )
-from bff.identity.admin_api import AccountRefused, NotAsked
+from bff.identity.admin_api import CallRefused, NotAsked
 from bff.identity.messages import ProviderUnavailable
 from bff.outbound import client_session
 from tests.world import PASSWORD, PROVISIONED, PROVISIONER, Clock
@@ -78,7 +78,7 @@ async def test_whether_the_client_may_do_this_can_be_asked(bench: Bench) -> None
     await bench.accounts.check()
 
     bench.instead["GET users"] = 403
-    with pytest.raises(AccountRefused):
+    with pytest.raises(CallRefused):
         await bench.accounts.check()
 
 
@@ -109,7 +109,7 @@ async def test_an_address_that_is_taken_stays_as_it_is(bench: Bench) -> None:
 
 
 async def test_what_is_no_address_is_refused_for_good(bench: Bench) -> None:
-    with pytest.raises(AccountRefused, match="refused with 400"):
+    with pytest.raises(CallRefused, match="refused with 400"):
         await bench.accounts.create(NewAccount("no address"))
 
 
@@ -204,7 +204,7 @@ async def test_a_post_is_sent_once_whatever_comes_back(
     bench: Bench, status: int
 ) -> None:
     bench.instead["POST users"] = status
-    with pytest.raises((AccountExists, AccountRefused, ProviderUnavailable)):
+    with pytest.raises((AccountExists, CallRefused, ProviderUnavailable)):
         await bench.accounts.create(NORA)
 
     assert bench.asked == ["POST token", "POST users"]
@@ -230,7 +230,7 @@ async def test_a_wrong_secret_is_a_provider_that_cannot_be_asked() -> None:
 async def test_no_mail_is_a_definite_answer(bench: Bench) -> None:
     user_id = await bench.accounts.create(NORA)
     bench.instead["PUT execute-actions-email"] = 500
-    with pytest.raises(AccountRefused):
+    with pytest.raises(CallRefused):
         await bench.accounts.mail_actions(user_id)
     await bench.accounts.delete(user_id)
 
@@ -280,7 +280,7 @@ async def test_what_an_administrator_changes_meanwhile_stays(bench: Bench) -> No
 
 
 async def test_nobody_s_tenant_cannot_be_written(bench: Bench) -> None:
-    with pytest.raises(AccountRefused, match="404"):
+    with pytest.raises(CallRefused, match="404"):
         await bench.accounts.set_tenant("../../clients", 1)
 
 
