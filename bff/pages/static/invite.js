@@ -3,7 +3,7 @@
 import { request } from "./api.js";
 import { byId } from "./dom.js";
 import { withReturnTo } from "./paths.js";
-import { call, leaveWithTheOthers, signOut } from "./session.js";
+import { call, leaveWithTheOthers, signOut } from "./signed_in.js";
 import { strings } from "./strings.js";
 
 const words = strings.invite;

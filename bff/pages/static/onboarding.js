@@ -3,7 +3,7 @@
 import { ProblemError } from "./api.js";
 import { byId, h } from "./dom.js";
 import { returnTo } from "./paths.js";
-import { call, leaveWithTheOthers, signOut } from "./session.js";
+import { call, leaveWithTheOthers, signOut } from "./signed_in.js";
 import { strings } from "./strings.js";
 
 const words = strings.onboarding;

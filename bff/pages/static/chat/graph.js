@@ -1,6 +1,6 @@
 /** The calls to the graph server, through the gateway. */
 
-import { call, callRaw } from "../session.js";
+import { call, callRaw } from "../signed_in.js";
 
 const ASSISTANT = "agent";
 const THREAD_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

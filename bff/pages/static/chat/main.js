@@ -2,7 +2,7 @@
 
 import { ProblemError } from "../api.js";
 import { byId, h } from "../dom.js";
-import { call, leaveWithTheOthers, signOut } from "../session.js";
+import { call, leaveWithTheOthers, signOut } from "../signed_in.js";
 import { strings } from "../strings.js";
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
