@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bff.cli import acra, acra_companies, database, dev, keys, serving
+from bff.cli import (
+    acra,
+    acra_companies,
+    database,
+    dev,
+    keys,
+    odoo,
+    serving,
+    tenants,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +35,8 @@ app.add_typer(database.migrations, name="migrate")
 app.add_typer(keys.keys, name="keys")
 acra_companies.add(acra.acra)
 app.add_typer(acra.acra, name="acra")
+app.add_typer(tenants.tenants, name="tenants")
+app.add_typer(odoo.odoo, name="odoo")
 
 
 @app.callback(invoke_without_command=True)

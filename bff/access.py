@@ -25,6 +25,7 @@ from bff.errors import (
     RoleMissing,
     SessionEnded,
     TenantMissing,
+    TenantSuspended,
     TokensTooLarge,
 )
 from bff.identity.messages import Person
@@ -224,6 +225,7 @@ async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicke
 
     Raises:
         TenantMissing: when there is none still.
+        TenantSuspended: when there is, and it is suspended.
         SessionEnded: when *ticket* is older than what its session has come to.
         AuthUnavailable: when nobody can say what that is.
         TokensTooLarge: when the cookies would no longer fit.
@@ -248,7 +250,7 @@ async def find_tenant(request: web.Request, ticket: AccessTicket) -> AccessTicke
         if ticket.tenant_id is not None:
             return ticket
     if seat is None or seat.tenant_id is None:
-        raise TenantMissing
+        raise TenantSuspended if seat and seat.suspended else TenantMissing
     pair = with_tenant(Pair(ticket, refresh), seat.tenant_id, seat.roles, ticket.gen)
     _keep(request, pair)
     _attach(request, pair.access)

@@ -6,8 +6,6 @@ This is the only place that wires.
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -16,13 +14,13 @@ from aiohttp import web
 
 from bff import database, listener, outbound, telemetry
 from bff.access import CONFIG, REFRESHER, STORE
-from bff.acra import worker as register
 from bff.auth.device import DEVICE, KnownDevice
 from bff.auth.registrar import REGISTRAR, Registrar
 from bff.auth.signing_in import PROVIDER
 from bff.auth.sso import TRANSACTIONS
 from bff.auth.throttle import THROTTLE, Throttle
 from bff.auth.transactions import Transactions
+from bff.background import worker
 from bff.client_address import TRUSTED, networks
 from bff.exports.slots import EXPORTS, Exports
 from bff.front import EXPRESS
@@ -30,15 +28,12 @@ from bff.graph import LIVE, Live, make_proxy
 from bff.graph_direct import GraphExpress
 from bff.hardening import response_headers
 from bff.health import GRAPH_CHECK, GraphCheck
-from bff.icp.candidates import recompute_all
 from bff.icp.store import RULES, Rules
 from bff.identity.accounts import Accounts
 from bff.identity.provider import Provider
 from bff.middlewares import mark_started, outermost
 from bff.onboarding.store import ONBOARDING, OnboardingStore
 from bff.onboarding.watch import WATCH, Watch
-from bff.onboarding.worker import STEPS, Runner, utc_now, work
-from bff.onboarding.write_back import WriteBack
 from bff.routes import add_admin, add_public
 from bff.sessions.browser import CLOCK, COOKIES, write_cookies
 from bff.sessions.cookies import CookieRules, Cookies
@@ -46,19 +41,16 @@ from bff.sessions.keyring import load_ring
 from bff.sessions.refresh import Refresher
 from bff.sessions.revocation import ENDED, EndedSessions
 from bff.sessions.store import SessionStore
+from bff.sites.store import SITES, Sites
+from bff.sites.tasks import TASKS, Tasks
 from bff.tenancy.invites import INVITES, Invites
 from bff.tenancy.members import MEMBERS, Members
 from bff.tenancy.store import TENANCY, Tenancy
-from bff.tidy import keep_tidy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    import aiohttp
-
     from bff.config import Config
-
-log = logging.getLogger(__name__)
 
 # Seconds that renewals and registrations under way get, together, once the sockets are
 # closed; the drain time before was theirs too.
@@ -172,6 +164,8 @@ async def _identity(
         app[ENDED] = EndedSessions(db, hears, clock)
         app[ONBOARDING] = OnboardingStore(db, config.onboarding)
         app[WATCH] = Watch(hears)
+        app[SITES] = Sites(db)
+        app[TASKS] = Tasks(db, hears)
         await stack.enter_async_context(hears.running())
         if config.registration.mode == "admin_api":
             accounts = Accounts(config.auth, http, clock)
@@ -195,63 +189,3 @@ async def _land(app: web.Application) -> None:
     if REGISTRAR in app:
         landing.append(registered())
     await asyncio.gather(*landing)
-
-
-@asynccontextmanager
-async def worker(
-    config: Config, metrics: telemetry.Metrics | None = None
-) -> AsyncGenerator[None]:
-    """Run the job workers in the background, and tidy up beside them.
-
-    All begin again after every lost connection.
-    """
-    url = config.database.worker_url.get_secret_value()
-    closing = asyncio.Event()
-
-    async def forever(db: database.Database, http: aiohttp.ClientSession) -> None:
-        store = OnboardingStore(db, config.onboarding)
-        afterwards = _write_back(config, store, http)
-        runner = Runner(store, STEPS, utc_now, afterwards=afterwards)
-        # Not `while True`: a connection that breaks as we cancel hides the cancelling.
-        while not closing.is_set():
-            try:
-                await work(url, runner, config.worker)
-            except Exception:
-                # Whatever it was: a gateway without a worker onboards nobody.
-                log.exception("the worker stopped and starts again")
-            await asyncio.sleep(1)
-
-    async with (
-        outbound.client_session() as http,
-        database.connect(url, size=4, name="bff-worker") as db,
-    ):
-        tasks = [
-            asyncio.ensure_future(forever(db, http)),
-            asyncio.ensure_future(
-                keep_tidy(db, closing, random.random, config.audit.keep_days)
-            ),
-        ]
-        try:
-            async with AsyncExitStack() as stack:
-                if register.is_wanted(config):
-                    await stack.enter_async_context(
-                        register.running(config, recompute_all, metrics)
-                    )
-                yield
-        finally:
-            closing.set()
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
-
-
-def _write_back(
-    config: Config, store: OnboardingStore, http: aiohttp.ClientSession
-) -> WriteBack | None:
-    """Return what notes a ready tenant at the provider; None where nobody may."""
-    if not config.auth.provisioner_client_id or config.tenancy.source != "attribute":
-        return None
-    accounts = Accounts(config.auth, http, time.time)
-    return WriteBack(store, accounts, config.auth.issuer)

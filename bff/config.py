@@ -10,18 +10,9 @@ import os
 import tomllib
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,7 +20,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from bff.config_base import Origin, Secret, Section
+from bff.config_odoo import Odoo
 from bff.config_rules import problems_of
+from bff.config_ui import Ui
 from bff.environment import EnvironmentSource, refusals
 
 if TYPE_CHECKING:
@@ -45,31 +39,6 @@ class ConfigError(Exception):
         self.problems = problems
         listed = "\n".join(f"  - {problem}" for problem in problems)
         super().__init__(f"The configuration cannot be used:\n{listed}")
-
-
-def _bare_origin(value: object) -> object:
-    return value.rstrip("/") if isinstance(value, str) else value
-
-
-def _filled(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().strip():
-        raise PydanticCustomError(
-            "empty_secret", "is empty; give it a value, or leave it out"
-        )
-    return value
-
-
-Origin = Annotated[str, BeforeValidator(_bare_origin)]
-# Left out is one thing; set to nothing is a deployment that went wrong.
-Secret = Annotated[SecretStr, AfterValidator(_filled)]
-
-
-class Section(BaseModel):
-    """Refuse unknown keys and later changes in every section."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
 
 
 class Server(Section):
@@ -423,9 +392,11 @@ class Config(BaseSettings):
     tenancy: Tenancy = Tenancy()
     onboarding: Onboarding = Onboarding()
     exports: Exports = Exports()
+    odoo: Odoo = Odoo()
     worker: Worker = Worker()
     acra: Acra = Acra()
     audit: Audit = Audit()
+    ui: Ui = Ui()
     info: Info = Info()
     telemetry: Telemetry = Telemetry()
 

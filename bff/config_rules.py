@@ -13,6 +13,9 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
+from bff.config_odoo import problems_of as odoo_problems
+from bff.config_ui import problems_of as ui_problems
+
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
@@ -40,6 +43,8 @@ def problems_of(config: Config) -> list[str]:
         *_cookies(config),
         *_proxies(config),
         *_acra(config),
+        *odoo_problems(config),
+        *ui_problems(config),
     ]
     if config.environment == "production":
         found += _production(config)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -12,14 +12,18 @@ import asyncpg
 
 from bff import migrate
 from bff.catalogue import read_catalogue
+from bff.doctor_findings import Finding
+from bff.doctor_odoo import odoo_findings
 from bff.identity.accounts import Accounts
-from bff.identity.admin_api import AccountRefused
+from bff.identity.admin_api import CallRefused
 from bff.identity.client_auth import ClientKeyError
 from bff.identity.messages import ProviderUnavailable, Refusal, TokenRefused
 from bff.identity.provider import Provider
 from bff.isolation import problems_of
 from bff.outbound import client_session
+from bff.pages.ui import clashes, folder_of
 from bff.roles import problems_of_role
+from bff.routes import reserved
 from bff.sessions.keyring import load_ring
 from bff.sessions.sealing import KeyRingError
 
@@ -39,18 +43,6 @@ UNREACHABLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    said: str
-
-    def __str__(self) -> str:
-        return f"{'ok  ' if self.ok else 'FAIL'} {self.name}: {self.said}"
-
-
 async def examine(config: Config) -> list[Finding]:
     """Look at everything and return all findings; nothing is changed."""
     findings = [Finding("configuration", ok=True, said="valid"), _key_ring(config)]
@@ -58,6 +50,9 @@ async def examine(config: Config) -> list[Finding]:
     async with client_session() as http:
         findings += [finding async for finding in _provider(config, http)]
         findings += [finding async for finding in _graph(config, http)]
+        findings += [finding async for finding in _ui(config, http)]
+        if config.odoo.server_url:
+            findings += [finding async for finding in odoo_findings(config, http)]
     return findings
 
 
@@ -156,7 +151,7 @@ async def _provisioner(accounts: Accounts) -> Finding:
     name = "provisioner client"
     try:
         await accounts.check()
-    except (AccountRefused, ProviderUnavailable) as error:
+    except (CallRefused, ProviderUnavailable) as error:
         return Finding(name, ok=False, said=f"{error}; does it have manage-users?")
     return Finding(name, ok=True, said="may manage users")
 
@@ -188,3 +183,23 @@ async def _graph(
             except (aiohttp.ClientError, OSError, TimeoutError):
                 good, said = False, f"{upstream} cannot be reached"
             yield Finding(f"upstream {name}", ok=good, said=said)
+
+
+async def _ui(config: Config, http: aiohttp.ClientSession) -> AsyncGenerator[Finding]:
+    name, ui = "user interface", config.ui
+    if ui.mode == "directory":
+        root = folder_of(ui)
+        wrong = clashes(root, reserved(config))
+        if not root.is_dir():
+            wrong = [f"{root} is no folder"]
+        elif ui.fallback and not (root / ui.fallback).is_file():
+            wrong.append(f"there is no {ui.fallback}")
+        yield Finding(name, ok=not wrong, said="; ".join(wrong) or f"in {root}")
+    elif ui.mode == "upstream" and not ui.upstream.startswith("unix:"):
+        try:
+            async with http.get(ui.upstream, allow_redirects=False) as answer:
+                good = answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+                said = f"{ui.upstream} answers {answer.status}"
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            good, said = False, f"{ui.upstream} cannot be reached"
+        yield Finding(name, ok=good, said=said)

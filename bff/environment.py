@@ -33,6 +33,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "NEXIUS_ADMIN_CLIENT_SECRET": ("auth", "provisioner_client_secret"),
     "LANGGRAPH_BASE_URL": ("proxy", "graph", "upstreams"),
     "LANGGRAPH_REMOTE_URL": ("proxy", "graph", "upstreams"),
+    "ODOO_SERVER_URL": ("odoo", "server_url"),
+    "ODOO_MASTER_PASSWORD": ("odoo", "master_password"),
+    "ODOO_DB_NAME_TEMPLATE": ("odoo", "db_name_template"),
+    "ODOO_BASE_URL_TEMPLATE": ("odoo", "base_url_template"),
+    "ODOO_TEMPLATE_DB": ("odoo", "template"),
+    "ODOO_BIN_PATH": ("odoo", "bin_path"),
+    "ODOO_CONF": ("odoo", "conf"),
     "COOKIE_SECURE": ("session", "secure"),
 }
 OFF = ("", "0", "false", "no", "off")

@@ -31,7 +31,7 @@ class GatewayError(Exception):
     """Carry a status, a stable code and a public sentence; never raised itself."""
 
     status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     detail: str = "Something went wrong on our side. Try again in a moment."
 
     def __init__(
@@ -220,6 +220,14 @@ class TenantMissing(GatewayError):
     detail = "You are signed in, but no workspace is set up for you yet."
 
 
+class TenantSuspended(GatewayError):
+    """Keep the people of a suspended tenant out of it."""
+
+    status = 403
+    code = "tenant_suspended"
+    detail = "This workspace is suspended. Ask the people who run this service."
+
+
 class RoleMissing(GatewayError):
     """Refuse an act that needs another role."""
 
@@ -329,6 +337,30 @@ class TooBusy(GatewayError):
     detail = "This server has too much to do right now. Try again in a moment."
 
 
+class PreconditionFailed(GatewayError):
+    """Refuse what was asked for another version of a file (RFC 9110 13.1)."""
+
+    status = 412
+    code = "precondition_failed"
+    detail = "This file has changed meanwhile."
+
+
+class RangeRefused(GatewayError):
+    """Refuse a part that a file does not have (RFC 9110 section 15.5.17)."""
+
+    status = 416
+    code = "range_not_satisfiable"
+    detail = "This file has no such part."
+
+
+class UiUnavailable(GatewayError):
+    """Tell that the user interface's folder or server cannot be reached."""
+
+    status = 502
+    code = "ui_unavailable"
+    detail = "The application cannot be reached right now. Try again in a moment."
+
+
 class TooManyStreams(GatewayError):
     """Limit how many streams one session or tenant holds open."""
 
@@ -346,6 +378,71 @@ class TooManyExports(GatewayError):
         "Your workspace is downloading as much as it may at once. Wait until one is "
         "complete and try again."
     )
+
+
+class OdooMissing(GatewayError):
+    """Tell that a tenant has no Odoo of its own, or not yet."""
+
+    status = 409
+    code = "odoo_missing"
+    detail = "Your workspace has no Odoo of its own yet."
+
+
+class OdooSuspended(GatewayError):
+    """Tell that a tenant's Odoo is closed for the time being."""
+
+    status = 409
+    code = "odoo_suspended"
+    detail = "Your workspace's Odoo is suspended. Ask the people who run this service."
+
+
+class OdooPending(GatewayError):
+    """Tell that nobody knows yet what came of something asked of Odoo."""
+
+    status = 503
+    code = "odoo_pending"
+    detail = (
+        "This was not done in time, and may still happen. Asking again waits for the "
+        "same one."
+    )
+
+
+class OdooFailed(GatewayError):
+    """Tell what Odoo, or something on the way to it, made of what we asked.
+
+    The code and the sentence are the task's (`bff.sites.failures`).
+    """
+
+    status = 502
+    code = "odoo_failed"
+    detail = "Odoo failed at something. Try again in a few minutes."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take the task's *code* and sentence."""
+        super().__init__(detail, headers=headers)
+        if code is not None:
+            self.code = code
+
+
+class OdooUnavailable(OdooFailed):
+    """Tell that Odoo, or something on the way to it, is away for a moment."""
+
+    status = 503
+    code = "odoo_unavailable"
+
+
+class OdooConflict(OdooFailed):
+    """Tell that something stands in the way that a person must look at."""
+
+    status = 409
+    code = "odoo_conflict"
+    detail = "Something in your Odoo stands in the way of this."
 
 
 # The libraries know no HTTP status; subclasses inherit their parent's row.

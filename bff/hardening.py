@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from aiohttp import web
+
 from bff.telemetry import REQUEST_ID
 from graph_proxy import Forwarded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
-
-    from aiohttp import web
 
     from bff.config import Config
 
@@ -31,6 +31,8 @@ FIXED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+# Set on an answer that is the same for everybody, cookies or none: it may be kept.
+SAME_FOR_ALL = web.ResponseKey("same_for_all", bool)
 _VARY_LINE = f"Vary: {VARY}\r\n"
 _TELLING = frozenset({"content-type", "content-security-policy"})
 _LONG_FIELD = 256
@@ -48,17 +50,19 @@ def response_headers(
         headers.popall("Server", None)
         headers["X-Request-ID"] = request.get(REQUEST_ID, "")
         headers.update(FIXED)
+        if secure:
+            headers["Strict-Transport-Security"] = HSTS
         if "Content-Security-Policy" not in headers:
             page = response.content_type == "text/html"
             headers["Content-Security-Policy"] = PAGE_POLICY if page else DATA_POLICY
         said = headers.getall("Cache-Control", ())
+        if said and SAME_FOR_ALL in response and "Set-Cookie" not in headers:
+            return
         if not said or isinstance(response, Forwarded) or "Set-Cookie" in headers:
             headers["Cache-Control"] = _unkept(", ".join(said))
             for name in [name for name in headers if _is_for_caches(name.lower())]:
                 headers.popall(name, None)
         headers["Vary"] = _vary(headers.popall("Vary", ()))
-        if secure:
-            headers["Strict-Transport-Security"] = HSTS
 
     return harden
 

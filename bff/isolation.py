@@ -41,6 +41,7 @@ EVERYBODYS = {
     "contacts": "facts about companies' people; the route says who may see them",
     "ended_session": "a session's number and when it ended",
     "logout_token": "numbers of the provider's tokens",
+    "odoo_templates": "what opens databases that no tenant has; the worker's alone",
     "pgqueuer": "a job holds a tenant's number and nothing else",
     "pgqueuer_log": "what became of jobs",
     "pgqueuer_schedules": "jobs by the clock",
@@ -53,11 +54,14 @@ EVERYBODYS = {
 TENANT_MAY_BE_NULL = {
     "audit_log": "what people do before they have a tenant",
     "auth_session": "people sign in before they have a tenant",
+    "odoo_warm": "a copy that nobody has claimed yet; the worker's alone",
 }
 # Unique indexes over all tenants: a collision would tell that another has the value.
 UNIQUE_OVER_ALL = {
     "audit_log_pkey": "numbered by the database alone",
     "auth_session_pkey": "a random number",
+    "odoo_connections_server_url_db_name_key": "the worker alone writes it",
+    "odoo_warm_pkey": "a random name",
     "tenant_invites_token_hash_key": "the hash of a random number",
 }
 # Policies of the serving role that do not go by the tenant: command, USING, WITH CHECK.

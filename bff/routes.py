@@ -25,14 +25,17 @@ from bff.auth.backchannel import backchannel_logout
 from bff.auth.own_sessions import end_own_session, own_sessions
 from bff.auth.register import register
 from bff.auth.switching import switch, tenants
+from bff.exports import odoo_sync_routes as odoo_sync
 from bff.exports import routes as exports
 from bff.graph import graph
 from bff.icp import routes as icp
 from bff.members import people
 from bff.members import routes as members
 from bff.members.audit import audit
+from bff.onboarding import odoo_routes as odoo
 from bff.onboarding import routes as onboarding
 from bff.pages import routes as pages
+from bff.pages import ui
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from bff.access import Handler
-    from bff.config import ProxyTarget
+    from bff.config import Config, ProxyTarget
     from graph_proxy import Proxy
 
 
@@ -75,6 +78,20 @@ PUBLIC = (
     Route("GET", "/onboarding/status", onboarding.status, SIGNED_IN),
     Route("GET", "/onboarding/events", onboarding.events, SIGNED_IN),
     Route("GET", "/tenants/{tenant_id}", onboarding.tenant, SIGNED_IN),
+    # A tenant's own Odoo
+    # It writes a record, and removes it: guarded as what changes something.
+    Route("GET", "/onboarding/verify_odoo", odoo.verify_odoo, GRAPH),
+    Route("GET", "/session/odoo_info", odoo.odoo_info, SIGNED_IN),
+    Route("GET", "/tenants/{tenant_id}/odoo", odoo.odoo, role("admin")),
+    Route(
+        "POST",
+        "/tenants/{tenant_id}/odoo/api-key/rotate",
+        odoo.rotate_key,
+        role("admin"),
+    ),
+    Route("POST", "/tenants/{tenant_id}/odoo/repair", odoo.repair, role("admin")),
+    Route("POST", "/export/odoo/sync", odoo_sync.start, role("ops", "admin")),
+    Route("GET", "/export/odoo/sync", odoo_sync.progress, role("ops", "admin")),
     # The people of a tenant
     Route("POST", "/tenants/{tenant_id}/invites", members.invite, role("admin")),
     Route("GET", "/tenants/{tenant_id}/invites", members.invites, role("admin")),
@@ -131,8 +148,10 @@ ADMIN = (
 def add_public(
     app: web.Application, proxies: Mapping[str, tuple[Proxy, ProxyTarget]]
 ) -> None:
-    """Add the routes that browsers use."""
+    """Add the routes that browsers use; a user interface of others gets the rest."""
     for route in PUBLIC:
+        if app[CONFIG].ui.mode != "builtin" and route.path in ui.TAKEN_OVER:
+            continue
         if route.handler is register and app[CONFIG].registration.mode == "off":
             continue
         handler = guarded(route.handler, route.access)
@@ -143,6 +162,14 @@ def add_public(
     for proxy, target in proxies.values():
         handler = guarded(graph(proxy, target), GRAPH)
         app.router.add_route("*", f"{target.prefix}/{{path:.*}}", handler)
+    ui.add(app, reserved(app[CONFIG]))
+
+
+def reserved(config: Config) -> tuple[str, ...]:
+    """Return the paths that no user interface gets, with all below them."""
+    ours = {f"/{route.path.split('/')[1]}" for route in PUBLIC}
+    prefixes = {target.prefix for target in config.proxy.values()}
+    return tuple(sorted((ours | prefixes) - ui.TAKEN_OVER))
 
 
 def add_admin(app: web.Application) -> None:

@@ -22,6 +22,11 @@ ConfigFile = Annotated[
 ]
 
 
+def examples(*lines: str) -> str:
+    """Return what stands below a command's help, line by line as given."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def load(file: Path | None) -> config.Config:
     """Return the configuration, or end the command with all its problems."""
     try:

@@ -17,9 +17,11 @@ from joserfc.jwk import ECKey, RSAKey
 from bff import database
 from bff.cli.common import ConfigFile, fail, load, url_of
 from bff.identity.client_auth import ClientKeyError, public_jwk, read_key
+from bff.sessions import reseal as sessions
 from bff.sessions.keyring import load_ring
-from bff.sessions.reseal import PLACES, Count, Place, by_key, reseal
+from bff.sessions.reseal import Count, Place, by_key, reseal
 from bff.sessions.sealing import KEY_BYTES, MAX_KEY_ID, KeyRingError, format_key
+from bff.sites import safe as sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,8 @@ keys = typer.Typer(
 
 RSA_BITS = 3072
 DAY = 86400
+# Every column that holds sealed values.
+PLACES = (*sessions.PLACES, *sites.PLACES)
 KeyFile = Annotated[Path, typer.Argument(help="Where the private key is, or will be.")]
 
 

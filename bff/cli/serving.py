@@ -12,8 +12,9 @@ import typer
 import uvloop
 
 from bff import access_log, migrate
-from bff import app as application
+from bff.background import worker
 from bff.cli.common import ConfigFile, fail, load, url_of
+from bff.config import ConfigError
 from bff.doctor import UNREACHABLE, examine
 from bff.identity.client_auth import ClientKeyError
 from bff.serve import CannotListen, serve, stop_signal
@@ -80,7 +81,7 @@ def add(app: typer.Typer) -> None:
 def _serve(settings: Config, number: int | None = None) -> None:
     try:
         uvloop.run(serve(settings, shared=number is not None))
-    except (CannotListen, ClientKeyError, KeyRingError) as error:
+    except (CannotListen, ClientKeyError, ConfigError, KeyRingError) as error:
         fail(str(error))
 
 
@@ -113,5 +114,5 @@ async def _require_schema(url: str) -> None:
 
 
 async def _work(settings: Config) -> None:
-    async with application.worker(settings):
+    async with worker(settings):
         await stop_signal()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
 
 from bff.config import Config, ProxyTarget
 from bff.environment import ALIASES, REFUSED
@@ -65,6 +66,10 @@ PROXY_ROW = (
     "| any | `/graph/{path}` | member of a tenant, from our origin "
     "| Hand a request to the graph server as the caller, streaming both ways. |"
 )
+UI_ROW = (
+    "| any | everything else | pages: signed in; open files: anyone "
+    "| Show the user interface, unless it is the built-in one (docs/ui.md). |"
+)
 
 
 def configuration() -> str:
@@ -90,7 +95,7 @@ def endpoints() -> str:
     """Return docs/endpoints.md."""
     public, admin = _routes(PUBLIC), _routes(ADMIN)
     return "\n".join(
-        [ENDPOINTS, *public, PROXY_ROW, "", "## Admin listener", "", *admin, ""]
+        [ENDPOINTS, *public, PROXY_ROW, UI_ROW, "", "## Admin listener", "", *admin, ""]
     )
 
 
@@ -107,6 +112,8 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - any type there is
     if annotation is SecretStr:
         return "secret"
     arguments = [a for a in get_args(annotation) if a not in (type(None), Ellipsis)]
+    if get_origin(annotation) is dict:
+        return f"table of {_kind(arguments[-1])}"
     if get_origin(annotation) is tuple:
         return f"list of {_kind(arguments[0])}"
     if arguments and all(isinstance(argument, str) for argument in arguments):
@@ -119,7 +126,7 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - any type there is
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=False)
-    if isinstance(value, SecretStr) or value in (None, "", ()):
+    if isinstance(value, SecretStr) or value in (None, "", (), PydanticUndefined):
         return ""
     if isinstance(value, tuple):
         return ", ".join(f"`{item}`" for item in value)

@@ -112,8 +112,8 @@ async def recompute(
     return await compute(connection, tenant_id, rule_id, profile)
 
 
-async def recompute_all(database: Database) -> Recomputed:
-    """Compute all rules of all tenants anew, as the worker's role.
+async def recompute_all(database: Database, tenant_id: int | None = None) -> Recomputed:
+    """Compute all rules of all tenants anew, or of one, as the worker's role.
 
     Each in a transaction of its own: nobody who saves a rule waits for another's, and
     one that is held, too slow or in another's way stops no other. Such a one is tried
@@ -125,7 +125,9 @@ async def recompute_all(database: Database) -> Recomputed:
     """
     async with database.shared_transaction() as connection:
         rules = await connection.fetch(
-            "SELECT tenant_id, rule_id FROM icp_rules ORDER BY tenant_id, rule_id"
+            "SELECT tenant_id, rule_id FROM icp_rules "
+            "WHERE $1::bigint IS NULL OR tenant_id = $1 ORDER BY tenant_id, rule_id",
+            tenant_id,
         )
     done, todo = 0, [(row["tenant_id"], row["rule_id"]) for row in rules]
     for lock in (LOCK_PATIENCE, PATIENCE):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from bff.asking import a_number, administered
 from bff.audit import NEWEST, page
 from bff.database import DATABASE
 from bff.errors import BadRequest
-from bff.members.asking import a_number, administered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

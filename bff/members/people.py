@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from bff.access import SESSION, STORE
+from bff.asking import a_number, administered
 from bff.auditing import caller
 from bff.body import Body, read_body
 from bff.errors import NotFound
-from bff.members.asking import a_number, administered
 from bff.members.routes import Roles  # noqa: TC001 - pydantic reads it
 from bff.sessions.browser import forget
 from bff.sessions.revocation import ENDED

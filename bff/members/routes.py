@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import Field
 
 from bff.access import CONFIG, RENEWED, SESSION, refreshed
+from bff.asking import administered
 from bff.auditing import caller
 from bff.body import Body, Email, read_body
 from bff.database import DatabaseUnavailable
@@ -23,7 +24,6 @@ from bff.errors import (
     TokensTooLarge,
     Unavailable,
 )
-from bff.members.asking import administered
 from bff.moving import arrival, moved
 from bff.sessions.session import Seat
 from bff.tenancy.invites import INVITES, Guest

@@ -61,6 +61,8 @@ class Progress:
     )
     attempt: int = 1
     error: str | None = None
+    # What the error is called, for the log and the audit; the row does not keep it.
+    code: str | None = field(default=None, compare=False)
 
     @property
     def status(self) -> str:
@@ -86,7 +88,13 @@ class Progress:
 
     def begin(self, name: str, at: str) -> Progress:
         """Return the progress with *name* at work."""
-        return self._with(name, state=State.RUNNING, started_at=at, finished_at=None)
+        return self._with(
+            name, state=State.RUNNING, started_at=at, finished_at=None, detail=None
+        )
+
+    def tell(self, name: str, detail: str) -> Progress:
+        """Return the progress with *name* still at work, and what it is at."""
+        return self._with(name, detail=detail)
 
     def finish(self, name: str, at: str, detail: str | None = None) -> Progress:
         """Return the progress with *name* done."""
@@ -96,15 +104,18 @@ class Progress:
         """Return the progress with *name* left out, and why."""
         return self._with(name, state=State.SKIPPED, finished_at=at, detail=why)
 
-    def fail(self, name: str, at: str, sentence: str) -> Progress:
+    def fail(
+        self, name: str, at: str, sentence: str, code: str | None = None
+    ) -> Progress:
         """Return the progress with *name* failed; *sentence* is for a person."""
         failed = self._with(name, state=State.FAILED, finished_at=at, detail=sentence)
-        return replace(failed, error=sentence)
+        return replace(failed, error=sentence, code=code)
 
     def retry(self) -> Progress:
-        """Return the next attempt, which goes on from the phase that failed."""
+        """Return the next attempt: what is not done, of whatever kind, begins anew."""
         phases = tuple(
-            phase if phase.is_over else Phase(phase.name) for phase in self.phases
+            phase if phase.state in FINISHED else Phase(phase.name)
+            for phase in self.phases
         )
         return Progress(phases, self.attempt + 1)
 

@@ -67,7 +67,7 @@ async def first_login(request: web.Request) -> web.Response:
 
 async def status(request: web.Request) -> web.Response:
     """Tell how far the caller's tenant is."""
-    ticket = await _with_tenant(request)
+    ticket = await with_tenant(request)
     return web.json_response((await _document(request, ticket.tenant_id))[0])
 
 
@@ -84,7 +84,7 @@ async def tenant(request: web.Request) -> web.Response:
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Stream the onboarding document, one event for each change."""
-    ticket = await _with_tenant(request)
+    ticket = await with_tenant(request)
     stream = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",
@@ -123,7 +123,8 @@ async def _has_tenant(request: web.Request, ticket: AccessTicket) -> bool:
     return any(not membership.removed for membership in memberships)
 
 
-async def _with_tenant(request: web.Request) -> AccessTicket:
+async def with_tenant(request: web.Request) -> AccessTicket:
+    """Return the session, with the tenant its person has come to since it was made."""
     ticket = request[SESSION]
     if ticket.tenant_id is None:
         try:

@@ -11,10 +11,11 @@ from pgqueuer.queries import Queries
 
 from bff import daily_caps
 from bff.audit import SYSTEM, Actor, record
-from bff.client_address import network_of
 from bff.database import set_tenant
-from bff.errors import OnboardingClosed
+from bff.errors import TenantSuspended, Unavailable
+from bff.onboarding.founding import found
 from bff.onboarding.phases import Progress, dump, read
+from bff.sessions.standing import ACTIVE
 
 if TYPE_CHECKING:
     import asyncpg
@@ -26,7 +27,6 @@ JOB = "onboarding"
 CHANNEL = "onboarding"
 # Where an attempt ends; nothing is saved of it after that.
 OUTCOMES = ("ready", "error")
-ENOUGH = "That is enough new workspaces for today. Try again tomorrow."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,15 @@ class Founder:
     def user_id(self) -> str:
         """Return the key of the person."""
         return f"{self.iss} {self.sub}"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a workspace is: its founder, or whoever came after them."""
+
+    sub: str
+    email: str
+    tenant_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class OnboardingStore:
 
         Raises:
             OnboardingClosed: when policy keeps new workspaces from this person.
+            TenantSuspended: when their tenant is suspended.
             RateLimited: over the daily caps.
         """
         async with self._database.user_transaction(founder.user_id) as connection:
@@ -86,8 +96,10 @@ class OnboardingStore:
                     founder.user_id,
                 )
             if tenant_id is None:
-                tenant_id = await self._found(connection, founder)
+                tenant_id = await found(connection, self._settings, founder)
             await set_tenant(connection, tenant_id)
+            if not await connection.fetchval(ACTIVE, tenant_id):
+                raise TenantSuspended
             started = await self._ensure(connection, tenant_id, founder)
             if started.fresh:
                 by = Actor(
@@ -104,6 +116,19 @@ class OnboardingStore:
                 )
                 await record(connection, entry)
             return started
+
+    async def retry(self, tenant_id: int) -> Started | None:
+        """Restart what has failed, as an operator; None before there is anything.
+
+        What is under way is only given its job again, should that have been lost.
+        """
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            started = await _resumed(connection, tenant_id)
+            if started is not None and started.fresh:
+                attempt = started.progress.attempt
+                entry = SYSTEM.did("onboarding.restarted", tenant_id, attempt=attempt)
+                await record(connection, entry)
+        return started
 
     async def get(self, tenant_id: int) -> tuple[Progress, int] | None:
         """Return the progress of a tenant and its event number, None before a start."""
@@ -129,6 +154,19 @@ class OnboardingStore:
             )
         return found
 
+    async def owner(self, tenant_id: int) -> Owner | None:
+        """Return the founder if they are an admin still, else the oldest admin."""
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            row = await connection.fetchrow(
+                "SELECT sub, email, name AS tenant_name FROM tenant_users "
+                "JOIN tenants USING (tenant_id) JOIN onboarding USING (tenant_id) "
+                "WHERE tenant_id = $1 AND removed_at IS NULL "
+                "AND 'admin' = ANY (roles) "
+                "ORDER BY user_id <> founder, tenant_users.created_at, sub LIMIT 1",
+                tenant_id,
+            )
+        return Owner(**dict(row)) if row else None
+
     async def claim(self, tenant_id: int) -> tuple[Progress, int] | None:
         """Take the work up and return the progress with our fencing number."""
         async with self._database.tenant_transaction(tenant_id) as connection:
@@ -153,49 +191,10 @@ class OnboardingStore:
                     tenant_id,
                     attempt=progress.attempt,
                     phase=progress.next(),
+                    code=progress.code,
                 )
                 await record(connection, entry)
         return done
-
-    async def _found(
-        self, connection: asyncpg.pool.PoolConnectionProxy, founder: Founder
-    ) -> int:
-        if self._settings.open_to == "invited":
-            raise OnboardingClosed(
-                "New workspaces are by invitation. Ask for an invitation link."
-            )
-        if self._settings.open_to == "verified" and not founder.email_verified:
-            raise OnboardingClosed("Confirm your e-mail address first, then sign in.")
-        for kind, key, most in (
-            ("found_by_person", founder.user_id, self._settings.per_person_daily),
-            (
-                "found_by_address",
-                network_of(founder.address),
-                self._settings.per_address_daily,
-            ),
-        ):
-            await daily_caps.count(connection, kind, key, most=most, refusal=ENOUGH)
-        tenant_id = int(
-            await connection.fetchval(
-                "SELECT nextval(pg_get_serial_sequence('tenants', 'tenant_id'))"
-            )
-        )
-        await set_tenant(connection, tenant_id)
-        name = founder.workspace_name or f"Workspace of {founder.email or founder.sub}"
-        await connection.execute(
-            "INSERT INTO tenants (tenant_id, name) VALUES ($1, $2)",
-            tenant_id,
-            name[:200],
-        )
-        await connection.execute(
-            "INSERT INTO tenant_users (tenant_id, iss, sub, email, roles) "
-            "VALUES ($1, $2, $3, $4, '{viewer,admin}')",
-            tenant_id,
-            founder.iss,
-            founder.sub,
-            founder.email,
-        )
-        return tenant_id
 
     async def _ensure(
         self,
@@ -214,20 +213,39 @@ class OnboardingStore:
         if made:
             await _enqueue(connection, tenant_id, first.attempt)
             return Started(tenant_id, first, fresh=True)
-        (row,) = await connection.fetch(
-            "SELECT phases, attempt, error, fence FROM onboarding "
-            "WHERE tenant_id = $1 FOR UPDATE",
-            tenant_id,
-        )
-        progress = read(row["phases"], row["attempt"], row["error"])
-        failed = progress.status == "error"
-        if failed:
-            progress = progress.retry()
-            await _write(connection, tenant_id, progress, row["fence"])
-        if progress.status != "ready":
-            # A queue that was emptied by hand must not leave a tenant half-way.
-            await _enqueue(connection, tenant_id, progress.attempt)
-        return Started(tenant_id, progress, fresh=failed)
+        resumed = await _resumed(connection, tenant_id)
+        if resumed is None:
+            raise Unavailable  # the tenant is being deleted
+        return resumed
+
+
+async def _resumed(
+    connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int
+) -> Started | None:
+    """Let what has failed begin again, and what is under way go on; None: nothing is.
+
+    A queue that was emptied by hand must not leave a tenant half-way.
+    """
+    row = await connection.fetchrow(
+        "SELECT phases, attempt, error, fence FROM onboarding "
+        "WHERE tenant_id = $1 FOR UPDATE",
+        tenant_id,
+    )
+    if row is None:
+        return None
+    progress = read(row["phases"], row["attempt"], row["error"])
+    failed = progress.status == "error"
+    if failed:
+        progress = progress.retry()
+        await _write(connection, tenant_id, progress, row["fence"])
+    if progress.status != "ready":
+        await _enqueue(connection, tenant_id, progress.attempt)
+    return Started(tenant_id, progress, fresh=failed)
+
+
+def key_of(tenant_id: int, attempt: int) -> str:
+    """Return what a job is known by, of which there is one at most."""
+    return f"{JOB}:{tenant_id}:{attempt}"
 
 
 async def _write(
@@ -265,7 +283,7 @@ async def _enqueue(
     await Queries(driver).enqueue(
         JOB,
         str(tenant_id).encode(),
-        dedupe_key=f"{JOB}:{tenant_id}:{attempt}",
+        dedupe_key=key_of(tenant_id, attempt),
         on_conflict="skip",
     )
 

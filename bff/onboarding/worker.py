@@ -1,36 +1,36 @@
-"""Run the phases of onboarding as a PgQueuer job.
+"""Run the phases of onboarding, one after another.
 
-The row is the truth. A phase looks first, acts, and records; killed anywhere, the job
-is picked up again by another worker, whose higher fencing number makes every write
+The row is the truth. A phase looks first, acts, and records; killed anywhere, another
+worker goes on (`bff.onboarding.jobs`), whose higher fencing number makes every write
 of the old one change nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-import asyncpg
-from pgqueuer import PgQueuer
-from pgqueuer.errors import RetryRequested
-from pgqueuer.models import Job  # noqa: TC002 - PgQueuer looks at the annotation
-
+from bff.database import DatabaseUnavailable
 from bff.onboarding.phases import State
-from bff.onboarding.store import JOB, OnboardingStore
+from bff.sites.failures import failure_of, passes
+from bff.sites.safe import Replaced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from bff.config import Worker as Settings
     from bff.onboarding.phases import Progress
+    from bff.onboarding.store import OnboardingStore
 
 log = logging.getLogger(__name__)
 
 NO_ODOO = "Odoo is not configured"
-LONGEST_PAUSE = 60.0
+AGAIN = "We try again: {0} of {1}."
+# How often a phase is tried where time alone may help, and the first pause, seconds;
+# each is twice the one before.
+TRIES, FIRST_PAUSE = 5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +44,55 @@ class Outcome:
 class PhaseFailed(Exception):
     """Fail a phase with a sentence for the person; the cause goes to the log."""
 
+    def __init__(self, sentence: str, code: str = "phase_failed") -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class TakenOver(Exception):
+    """Tell that another worker has this onboarding: nothing more may be written."""
+
+
+class Say(Protocol):
+    """Shows the person what a phase is at."""
+
+    async def __call__(self, detail: str) -> None:
+        """Show it.
+
+        Raises:
+            TakenOver: when another worker has the onboarding.
+        """
+
 
 class Step(Protocol):
     """One phase's work; safe to run again."""
 
-    async def __call__(self, tenant_id: int) -> Outcome:
+    async def __call__(self, tenant_id: int, say: Say) -> Outcome:
         """Bring *tenant_id* through the phase.
 
         Raises:
             PhaseFailed: when it cannot, with what to do about it.
+            Replaced: when somebody else works on the tenant's database by now.
+            Exception: whatever else; `bff.sites.failures` words it for people.
         """
 
 
-async def start_tenant(tenant_id: int) -> Outcome:
+async def start_tenant(tenant_id: int, say: Say) -> Outcome:
     """Confirm what first_login has made: tenant, founder and this row."""
+    del say
     log.info("onboarding of tenant %d", tenant_id)
     return Outcome(State.DONE)
 
 
-async def without_odoo(tenant_id: int) -> Outcome:
+async def without_odoo(tenant_id: int, say: Say) -> Outcome:
     """Leave the phase out: there is no Odoo to talk to."""
-    del tenant_id
+    del tenant_id, say
     return Outcome(State.SKIPPED, NO_ODOO)
 
 
-async def make_ready(tenant_id: int) -> Outcome:
+async def make_ready(tenant_id: int, say: Say) -> Outcome:
     """Declare the tenant ready; without Odoo there is nothing left to verify."""
-    del tenant_id
+    del tenant_id, say
     return Outcome(State.DONE)
 
 
@@ -93,46 +115,92 @@ class Runner:
         now: Callable[[], datetime],
         *,
         afterwards: Callable[[int], Awaitable[None]] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._steps = steps
         self._now = now
         self._afterwards = afterwards
+        self._sleep = sleep
 
     async def run(self, tenant_id: int) -> None:
-        """Run every phase that is not finished; stop at a failure or a newer worker."""
+        """Run every phase that is not finished; stop at a failure or a newer worker.
+
+        Raises:
+            Replaced: when a task has the tenant's database in hand; come again.
+            DatabaseUnavailable: when the row cannot be written; come again.
+        """
         claimed = await self._store.claim(tenant_id)
         if claimed is None:
             log.warning("a job names tenant %d, which has no onboarding", tenant_id)
             return
         progress, fence = claimed
-        while (name := progress.next()) is not None and progress.status != "error":
-            progress = progress.begin(name, self._at())
-            if not await self._store.save(tenant_id, progress, fence):
-                log.info("another worker took over tenant %d", tenant_id)
-                return
-            progress = await self._phase(tenant_id, name, progress)
-            if not await self._store.save(tenant_id, progress, fence):
-                log.info("another worker took over tenant %d", tenant_id)
-                return
+        try:
+            while (name := progress.next()) is not None and progress.status != "error":
+                progress = progress.begin(name, self._at())
+                await self._save(tenant_id, progress, fence)
+                progress = await self._phase(tenant_id, name, progress, fence)
+                await self._save(tenant_id, progress, fence)
+        except TakenOver:
+            log.info("another worker took over tenant %d", tenant_id)
+            return
         if progress.status == "ready" and self._afterwards is not None:
             # The tenant is in use by now, whatever comes of this: the job alone waits.
             await self._afterwards(tenant_id)
 
-    async def _phase(self, tenant_id: int, name: str, progress: Progress) -> Progress:
+    async def _save(self, tenant_id: int, progress: Progress, fence: int) -> None:
+        if not await self._store.save(tenant_id, progress, fence):
+            raise TakenOver
+
+    async def _phase(
+        self, tenant_id: int, name: str, progress: Progress, fence: int
+    ) -> Progress:
         try:
-            outcome = await self._steps[name](tenant_id)
+            outcome = await self._tried(tenant_id, name, progress, fence)
         except PhaseFailed as error:
-            log.warning("tenant %d: %s failed", tenant_id, name, exc_info=error)
-            return progress.fail(name, self._at(), str(error))
-        except Exception:
+            log.warning(
+                "tenant %d: %s failed (%s)", tenant_id, name, error.code, exc_info=error
+            )
+            return progress.fail(name, self._at(), str(error), error.code)
+        except Replaced:
+            # Another onboarding has the database, or a task, for a moment.
+            await self._save(tenant_id, progress, fence)
+            raise
+        except (DatabaseUnavailable, TakenOver):
+            raise  # nothing can be written of it, or not by us
+        except Exception as error:
             # Whatever it was, a person must not wait for ever on a silent row.
-            log.exception("tenant %d: %s broke", tenant_id, name)
-            sentence = "Something went wrong on our side. Try again in a moment."
-            return progress.fail(name, self._at(), sentence)
+            code, sentence = failure_of(error)
+            log.exception("tenant %d: %s broke (%s)", tenant_id, name, code)
+            return progress.fail(name, self._at(), sentence, code)
         if outcome.state is State.SKIPPED:
             return progress.skip(name, self._at(), outcome.detail or "")
         return progress.finish(name, self._at(), outcome.detail)
+
+    async def _tried(
+        self, tenant_id: int, name: str, progress: Progress, fence: int
+    ) -> Outcome:
+        """Try a phase until it is done, or until another try would be no better."""
+
+        async def say(detail: str) -> None:
+            await self._save(tenant_id, progress.tell(name, detail), fence)
+
+        pause = FIRST_PAUSE
+        for count in range(1, TRIES):
+            try:
+                return await self._steps[name](tenant_id, say)
+            except (PhaseFailed, DatabaseUnavailable, Replaced, TakenOver):
+                raise
+            except Exception as error:
+                if not passes(error):
+                    raise
+                log.warning(
+                    "tenant %d: %s waits %g s", tenant_id, name, pause, exc_info=error
+                )
+                await say(f"{failure_of(error)[1]} {AGAIN.format(count, TRIES - 1)}")
+            await self._sleep(pause)
+            pause *= 2
+        return await self._steps[name](tenant_id, say)
 
     def _at(self) -> str:
         return self._now().isoformat(timespec="milliseconds")
@@ -141,41 +209,3 @@ class Runner:
 def utc_now() -> datetime:
     """Return the time of day in UTC."""
     return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def queue(url: str, runner: Runner) -> AsyncGenerator[PgQueuer]:
-    """Open the queue with its entrypoints on a connection of its own."""
-    connection = await asyncpg.connect(url, timeout=5)
-    try:
-        jobs = PgQueuer.from_asyncpg_connection(connection)
-
-        @jobs.entrypoint(JOB)
-        async def onboard(job: Job) -> None:
-            try:
-                await runner.run(int(job.payload or b""))
-            except Exception as error:
-                # Phases fail inside; this is the row that could not be written. A
-                # dropped job would leave it half-way for ever.
-                pause = min(LONGEST_PAUSE, 2.0 ** min(job.attempts, 10))
-                log.warning(
-                    "a job could not be done, again in %g s", pause, exc_info=error
-                )
-                raise RetryRequested(timedelta(seconds=pause)) from error
-
-        yield jobs
-    finally:
-        await connection.close(timeout=2)
-
-
-async def work(url: str, runner: Runner, settings: Settings) -> None:
-    """Take jobs until cancelled; a lost connection ends it with an exception."""
-    async with queue(url, runner) as jobs:
-        try:
-            await jobs.run(
-                dequeue_timeout=timedelta(seconds=settings.dequeue),
-                heartbeat_timeout=timedelta(seconds=settings.heartbeat),
-                shutdown_on_listener_failure=True,
-            )
-        finally:
-            jobs.shutdown.set()

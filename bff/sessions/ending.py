@@ -39,6 +39,15 @@ SET ended_at = now(), end_reason = $1, successor = NULL
 FROM due WHERE session.sid = due.sid
 RETURNING session.sid, session.tenant_id, session.sub
 """
+OF_TENANT = """
+WITH due AS (
+  SELECT sid FROM auth_session WHERE ended_at IS NULL AND tenant_id = $2
+  ORDER BY sid FOR UPDATE)
+UPDATE auth_session AS session
+SET ended_at = now(), end_reason = $1, successor = NULL
+FROM due WHERE session.sid = due.sid
+RETURNING session.sid
+"""
 # So many sessions are named in an entry; all are counted.
 MOST_NAMED = 20
 
@@ -81,6 +90,19 @@ async def end_of_member(
     rows = await connection.fetch(OF_MEMBER, reason, tenant_id, iss, sub)
     await announce(connection, rows)
     return rows
+
+
+async def end_of_tenant(
+    connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int, reason: str
+) -> int:
+    """End all sessions that act for one tenant, and count them; whoever calls it tells.
+
+    *connection* is the worker's and holds the tenant's row FOR UPDATE: no session of
+    the tenant is being made meanwhile.
+    """
+    rows = await connection.fetch(OF_TENANT, reason, tenant_id)
+    await announce(connection, rows)
+    return len(rows)
 
 
 async def announce(

@@ -2,7 +2,8 @@
 
 Whoever needs several of these takes them in this order, so that nobody waits in a ring:
 
-1. the tenant's row (`bff/tenancy`: one tenant's changes happen one after another),
+1. the tenant's row (`bff/tenancy`: one tenant's changes happen one after another; who
+   writes a session shares it, and waits for a suspension only),
 2. the person (`hold_person`),
 3. the membership (`bff/sessions/standing.py`, `bff/tenancy/members.py`),
 4. rows of sessions, by rising `sid`.

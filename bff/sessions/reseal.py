@@ -7,8 +7,7 @@ anew at their next renewal. Running it again does what is left, and harms nothin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from bff.sessions.sealing import Unopenable
 from bff.sessions.store import PURPOSE
@@ -16,27 +15,34 @@ from bff.sessions.store import PURPOSE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncpg import Record
+
     from bff.database import Database
     from bff.sessions.sealing import KeyRing
 
 BATCH = 500
+# What a primary key is, as asyncpg gives it: a UUID, a number or a text.
+Key = Any
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One column of sealed values: *purpose* and *name* are as `seal` was given."""
+    """One column of sealed values: *purpose* and *name* are as `seal` was given.
+
+    *key* is the primary key, one column. The worker's role may read and change both.
+    """
 
     table: str
     key: str
     column: str
     purpose: str
-    name: Callable[[UUID], str]
+    name: Callable[[Key], str]
 
     def __str__(self) -> str:
         return f"{self.table}.{self.column}"
 
 
-# Every column that holds sealed values; the worker's role may read and change each.
+# What sessions have sealed; `bff.cli.keys` knows the places of others, too.
 PLACES = (Place("auth_session", "sid", "successor", PURPOSE, lambda sid: sid.hex),)
 
 
@@ -74,12 +80,12 @@ async def reseal(
     Raises:
         DatabaseUnavailable: when the database goes away; what is done stays done.
     """
-    total, last = Count(), UUID(int=0)
+    total, last = Count(), None
     while True:
-        count, following = await _batch(database, ring, place, last, batch)
-        if following is None:
+        rows = await _following(database, ring, place, last, batch)
+        if not rows:
             return total
-        total, last = total + count, following
+        total, last = total + await _batch(database, ring, place, rows), rows[-1]["key"]
         progress(total)
 
 
@@ -91,27 +97,34 @@ async def by_key(database: Database, place: Place) -> dict[int, int]:
     """
     async with database.shared_transaction() as connection:
         rows = await connection.fetch(
-            f"SELECT get_byte({place.column}, 0) AS id, count(*) AS n "  # noqa: S608 - names of PLACES
+            f"SELECT get_byte({place.column}, 0) AS id, count(*) AS n "  # noqa: S608 - names of places
             f"FROM {place.table} WHERE length({place.column}) > 0 GROUP BY 1 ORDER BY 1"
         )
     return {row["id"]: row["n"] for row in rows}
 
 
-async def _batch(
-    database: Database, ring: KeyRing, place: Place, last: UUID, size: int
-) -> tuple[Count, UUID | None]:
-    """Reseal the next values after *last*; None beside them when there are none."""
-    resealed = changed = unopenable = 0
+async def _following(
+    database: Database, ring: KeyRing, place: Place, last: Key | None, size: int
+) -> list[Record]:
+    """Return the next values of old keys after *last*, the first ones if it is None."""
+    later = "" if last is None else f"AND {place.key} > $3 "
     async with database.shared_transaction() as connection:
-        rows = await connection.fetch(
-            f"SELECT {place.key} AS key, {place.column} AS sealed "  # noqa: S608 - names of PLACES
-            f"FROM {place.table} WHERE {place.key} > $1 "
-            f"AND length({place.column}) > 0 AND get_byte({place.column}, 0) <> $2 "
-            f"ORDER BY {place.key} LIMIT $3",
-            last,
+        return await connection.fetch(
+            f"SELECT {place.key} AS key, {place.column} AS sealed "  # noqa: S608 - names of places
+            f"FROM {place.table} WHERE length({place.column}) > 0 "
+            f"AND get_byte({place.column}, 0) <> $1 {later}"
+            f"ORDER BY {place.key} LIMIT $2",
             ring.ids[0],
             size,
+            *([] if last is None else [last]),
         )
+
+
+async def _batch(
+    database: Database, ring: KeyRing, place: Place, rows: list[Record]
+) -> Count:
+    """Reseal these values."""
+    resealed = changed = unopenable = 0
     for row in rows:
         name, old = place.name(row["key"]), row["sealed"]
         try:
@@ -123,12 +136,11 @@ async def _batch(
         async with database.shared_transaction() as connection:
             # Only what it still is: a renewal that comes between must win.
             done = await connection.fetchval(
-                f"UPDATE {place.table} SET {place.column} = $3 "  # noqa: S608 - names of PLACES
+                f"UPDATE {place.table} SET {place.column} = $3 "  # noqa: S608 - names of places
                 f"WHERE {place.key} = $1 AND {place.column} = $2 RETURNING true",
                 row["key"],
                 old,
                 new,
             )
         resealed, changed = resealed + bool(done), changed + (not done)
-    following = rows[-1]["key"] if rows else None
-    return Count(resealed, changed, unopenable), following
+    return Count(resealed, changed, unopenable)

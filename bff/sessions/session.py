@@ -91,12 +91,14 @@ class RefreshTicket:
 class Seat:
     """The tenant a session acts for, in which roles; *stored* are its membership's.
 
-    The others are the claim's.
+    The others are the claim's. *suspended* tells of a tenant that would be the
+    person's, and is suspended.
     """
 
     tenant_id: int | None
     roles: tuple[str, ...] = ()
     stored: tuple[str, ...] = ()
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from bff.sessions.session import Seat
 
+# FOR KEY SHARE waits for whoever suspends the tenant, and stands in nobody else's way.
+ACTIVE = """
+SELECT 1 FROM tenants WHERE tenant_id = $1 AND status = 'active' FOR KEY SHARE
+"""
 # FOR SHARE waits for whoever changes the row, and lets others read it alike.
 HOLD = """
 SELECT roles FROM tenant_users
@@ -46,9 +50,13 @@ async def hold(
     person's sessions. Call it before any row of a session is locked.
 
     Raises:
-        MembershipChanged: when it is another by now, or gone.
+        MembershipChanged: when it is another by now, or gone, or its tenant suspended.
     """
     await set_tenant(connection, seat.tenant_id)
+    if seat.tenant_id is not None and not await connection.fetchval(
+        ACTIVE, seat.tenant_id
+    ):
+        raise MembershipChanged
     await hold_person(connection, user_id)
     if seat.tenant_id is None:
         return

@@ -19,7 +19,9 @@ from bff.errors import (
     InviteNotFound,
     InvitesFull,
     RoleMissing,
+    TenantSuspended,
 )
+from bff.sessions.standing import ACTIVE
 from bff.tenancy.members import LOCK
 from bff.tenancy.membership import ranked
 
@@ -40,6 +42,9 @@ ONLY_VIEWERS = (
     "Give other roles there."
 )
 
+# Who made an invitation that is no member's: the operator, by `bff tenants`.
+OPERATOR = ""
+
 # A role that comes by a claim is not ours to pass on: when the provider takes it away,
 # nobody tells us.
 CREATE = """
@@ -52,16 +57,16 @@ RETURNING invite_id, expires_at
 # Of two at once the second waits for the first here, and then finds it redeemed. What
 # a removed member has left behind opens nothing, not even once they are back, nor does
 # more than a viewer's what an admin of before has left; and nobody raises their own
-# roles.
+# roles. An operator's is no member's.
 SPEND = """
 UPDATE tenant_invites AS invite SET redeemed_at = now(), redeemed_by = $2
 WHERE token_hash = $1 AND redeemed_at IS NULL AND expires_at > now()
   AND created_by <> $2
-  AND EXISTS (
+  AND (created_by = '' OR EXISTS (
     SELECT 1 FROM tenant_users AS inviter
     WHERE inviter.tenant_id = invite.tenant_id AND inviter.user_id = invite.created_by
       AND inviter.removed_at IS NULL AND inviter.created_at <= invite.created_at
-      AND (invite.roles <@ '{viewer}' OR 'admin' = ANY(inviter.roles)))
+      AND (invite.roles <@ '{viewer}' OR 'admin' = ANY(inviter.roles))))
 RETURNING invite_id, roles, created_at
 """
 # A removed person comes back by an invitation made since: an admin wanted them back.
@@ -219,6 +224,7 @@ class Invites:
             InviteNotFound: when it is unknown, used, too old, or opens nothing for
                 this person; one answer for all.
             InviteForAnother: when it names an address that is not proven to be theirs.
+            TenantSuspended: when the tenant takes nobody in.
         """
         hashed = hash_of(token)
         async with self._database.invite_transaction(hashed) as connection:
@@ -233,6 +239,8 @@ class Invites:
                 raise InviteForAnother
             tenant_id: int = row["tenant_id"]
             await set_tenant(connection, tenant_id)
+            if not await connection.fetchval(ACTIVE, tenant_id):
+                raise TenantSuspended
             return await _join(connection, tenant_id, hashed, guest, by)
 
 

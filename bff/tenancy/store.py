@@ -10,6 +10,7 @@ from aiohttp import web
 
 from bff.audit import SYSTEM, is_storable, record
 from bff.database import set_tenant
+from bff.errors import TenantSuspended
 from bff.sessions.session import Seat
 from bff.tenancy.membership import Membership, Policy, choose, seated
 
@@ -47,33 +48,43 @@ class Tenancy:
         self._policy = policy
 
     async def resolve(self, person: Person, row: Row | None = None) -> Seat:
-        """Return the tenant and roles of *person*, whose session so far is *row*."""
-        current = row.tenant_id if row else None
-        chosen = row.tenant_chosen if row else False
-        choice = choose(
-            person,
-            await self.memberships(person.user_id),
-            policy=self._policy,
-            current=current,
-            chosen=chosen,
-        )
-        if choice.tenant_id is not None and choice.join:
-            if await self._join(person, choice.tenant_id):
-                return Seat(choice.tenant_id, choice.roles, choice.stored)
-            log.warning("a claim names a tenant that does not exist")
+        """Return the tenant and roles of *person*, whose session so far is *row*.
+
+        A tenant that is suspended is nobody's: the next one of theirs is taken.
+        """
+        policy, suspended = self._policy, False
+        memberships = await self.memberships(person.user_id)
+        while True:
             choice = choose(
                 person,
-                await self.memberships(person.user_id),
-                policy="ignore",
-                current=current,
-                chosen=chosen,
+                memberships,
+                policy=policy,
+                current=row.tenant_id if row else None,
+                chosen=row.tenant_chosen if row else False,
             )
-        return Seat(choice.tenant_id, choice.roles, choice.stored)
+            if choice.tenant_id is None:
+                return Seat(None, suspended=suspended)
+            if choice.join and not await self._join(person, choice.tenant_id):
+                log.warning("a claim names a tenant that does not exist")
+                policy, memberships = "ignore", await self.memberships(person.user_id)
+                continue
+            if await self._is_active(choice.tenant_id):
+                return Seat(choice.tenant_id, choice.roles, choice.stored)
+            suspended = True
+            closed = Membership(choice.tenant_id, (), removed=True)
+            others = (m for m in memberships if m.tenant_id != choice.tenant_id)
+            memberships = [*others, closed]
 
     async def seat_in(self, person: Person, tenant_id: int) -> Seat | None:
-        """Return the place of *person* in *tenant_id*, None for who is no member."""
+        """Return the place of *person* in *tenant_id*, None for who is no member.
+
+        Raises:
+            TenantSuspended: when they are one, and the tenant is suspended.
+        """
         for membership in await self.memberships(person.user_id):
             if membership.tenant_id == tenant_id and not membership.removed:
+                if not await self._is_active(tenant_id):
+                    raise TenantSuspended
                 choice = seated(person, membership, self._policy)
                 return Seat(tenant_id, choice.roles, choice.stored)
         return None
@@ -91,8 +102,12 @@ class Tenancy:
                 tenant_id = membership.tenant_id
                 await set_tenant(connection, tenant_id)
                 name = await connection.fetchval(
-                    "SELECT name FROM tenants WHERE tenant_id = $1", tenant_id
+                    "SELECT name FROM tenants "
+                    "WHERE tenant_id = $1 AND status = 'active'",
+                    tenant_id,
                 )
+                if name is None:
+                    continue
                 roles = seated(person, membership, self._policy).roles
                 found.append(Workspace(tenant_id, name, roles))
         return sorted(found, key=lambda one: (one.name.casefold(), one.tenant_id))
@@ -126,6 +141,13 @@ class Tenancy:
                 "SELECT status FROM onboarding WHERE tenant_id = $1", tenant_id
             )
         return str(found or "none")
+
+    async def _is_active(self, tenant_id: int) -> bool:
+        async with self._database.tenant_transaction(tenant_id) as connection:
+            found = await connection.fetchval(
+                "SELECT status = 'active' FROM tenants WHERE tenant_id = $1", tenant_id
+            )
+        return bool(found)
 
     async def _join(self, person: Person, tenant_id: int) -> bool:
         async with self._database.tenant_transaction(tenant_id) as connection:

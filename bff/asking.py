@@ -26,17 +26,30 @@ def own_tenant(request: web.Request) -> int:
 async def administered(request: web.Request) -> int:
     """Return the tenant in the path, for which the caller's session acts this moment.
 
-    A ticket may be older than what has become of its session, and unheard of here:
-    whoever acts on people is asked for in the database each time.
-
     Raises:
         NotFound: for another tenant, whether there is one or not.
         SessionEnded: when the session is over, or acts for another by now.
     """
-    tenant_id = own_tenant(request)
-    if not await request.app[STORE].acts(request[SESSION]):
+    own_tenant(request)
+    return await acting(request)
+
+
+async def acting(request: web.Request) -> int:
+    """Return the caller's tenant, for which their session acts this moment.
+
+    A ticket may be older than what has become of its session, and unheard of here:
+    whoever acts on people is asked for in the database each time.
+
+    Raises:
+        NotFound: without a tenant.
+        SessionEnded: when the session is over, or acts for another by now.
+    """
+    ticket = request[SESSION]
+    if ticket.tenant_id is None:  # the route's access has seen to it
+        raise NotFound
+    if not await request.app[STORE].acts(ticket):
         raise SessionEnded
-    return tenant_id
+    return ticket.tenant_id
 
 
 def a_number(request: web.Request, name: str, default: int, most: int) -> int:

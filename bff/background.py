@@ -1,0 +1,182 @@
+"""Run what nobody waits for in a request: jobs, the register, tidying up.
+
+This is the only place that wires the worker, whether it runs in `bff serve` or alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from bff import database, outbound
+from bff.acra import worker as register
+from bff.exports.odoo_sync import OdooSync
+from bff.icp.candidates import recompute_all
+from bff.identity.accounts import Accounts
+from bff.identity.clients import Clients
+from bff.identity.provider import Provider
+from bff.onboarding.jobs import work
+from bff.onboarding.odoo_steps import OdooSteps
+from bff.onboarding.odoo_tasks import OdooTasks
+from bff.onboarding.store import OnboardingStore
+from bff.onboarding.worker import STEPS, Runner, utc_now
+from bff.onboarding.write_back import WriteBack
+from bff.sessions.keyring import load_ring
+from bff.sites.jobs import Jobs
+from bff.sites.pool import Pool, keep_warm
+from bff.sites.server import OdooServer
+from bff.sites.single_sign_on import SingleSignOn
+from bff.sites.upkeep import keep_up
+from bff.sites.workshop import Workshop
+from bff.tidy import keep_tidy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    import aiohttp
+    from pgqueuer import PgQueuer
+
+    from bff import telemetry
+    from bff.config import Config
+
+log = logging.getLogger(__name__)
+
+# Connections of the worker: each job in hand may want one at a time.
+POOL_SIZE = 8
+
+
+@asynccontextmanager
+async def worker(
+    config: Config, metrics: telemetry.Metrics | None = None
+) -> AsyncGenerator[None]:
+    """Run the job workers in the background, and tidy up beside them.
+
+    All begin again after every lost connection.
+
+    Raises:
+        KeyRingError: when tenants' secrets could not be read.
+    """
+    url = config.database.worker_url.get_secret_value()
+    closing = asyncio.Event()
+
+    async def forever(runner: Runner, *more: Callable[[PgQueuer], None]) -> None:
+        # Not `while True`: a connection that breaks as we cancel hides the cancelling.
+        while not closing.is_set():
+            try:
+                await work(url, runner, config.worker, *more)
+            except Exception:
+                # Whatever it was: a gateway without a worker onboards nobody.
+                log.exception("the worker stopped and starts again")
+            await asyncio.sleep(1)
+
+    async with (
+        outbound.client_session() as http,
+        database.connect(url, size=POOL_SIZE, name="bff-worker") as db,
+    ):
+        workshop = make_workshop(config, db, http) if config.odoo.server_url else None
+        work_of = _work_of(config, db, http, workshop)
+        doing = [
+            forever(*work_of),
+            keep_tidy(db, closing, random.random, config.audit.keep_days),
+        ]
+        if workshop is not None:
+            days = config.odoo.rotate_before
+            doing += [
+                keep_up(db, closing, random.random, days),
+                keep_warm(Pool(workshop=workshop), closing, random.random),
+            ]
+        tasks = [asyncio.ensure_future(one) for one in doing]
+        try:
+            async with AsyncExitStack() as stack:
+                if register.is_wanted(config):
+                    await stack.enter_async_context(
+                        register.running(config, recompute_all, metrics)
+                    )
+                yield
+        finally:
+            closing.set()
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+def make_workshop(
+    config: Config, db: database.Database, http: aiohttp.ClientSession
+) -> Workshop:
+    """Return what works on tenants' Odoo; *db* is the worker's.
+
+    Raises:
+        KeyRingError: when the key ring cannot be read.
+    """
+    return Workshop(
+        database=db,
+        ring=load_ring(config),
+        server=OdooServer(settings=config.odoo, http=http),
+    )
+
+
+def make_sign_on(config: Config, http: aiohttp.ClientSession) -> SingleSignOn:
+    """Return how tenants' Odoo signs people in.
+
+    Raises:
+        ClientKeyError: when the gateway's own client key cannot be read.
+    """
+    has_provisioner = bool(config.auth.provisioner_client_id)
+    return SingleSignOn(
+        settings=config.odoo,
+        identity=Provider(config.auth, http, time.time),
+        clients=Clients(config.auth, http, time.time) if has_provisioner else None,
+    )
+
+
+def _work_of(
+    config: Config,
+    db: database.Database,
+    http: aiohttp.ClientSession,
+    workshop: Workshop | None,
+) -> tuple[Runner, *tuple[Callable[[PgQueuer], None], ...]]:
+    """Return what runs the phases, and what adds further jobs to the queue."""
+    store = OnboardingStore(db, config.onboarding)
+    afterwards = _afterwards(config, store, db, http)
+    if workshop is None:
+        return (Runner(store, STEPS, utc_now, afterwards=afterwards),)
+    sign_on = make_sign_on(config, http)
+    odoo = OdooSteps(store=store, workshop=workshop, sign_on=sign_on)
+    asked = OdooTasks(store=store, workshop=workshop, sign_on=sign_on)
+    sync = OdooSync(workshop=workshop)
+    tasks = Jobs(database=db, handlers={**asked.handlers(), **sync.handlers()})
+    return Runner(store, odoo.steps(), utc_now, afterwards=afterwards), tasks.register
+
+
+def _afterwards(
+    config: Config,
+    store: OnboardingStore,
+    db: database.Database,
+    http: aiohttp.ClientSession,
+) -> Callable[[int], Awaitable[None]]:
+    """Return what is done once a tenant is ready, and nobody waits for."""
+    write_back = _write_back(config, store, http)
+
+    async def afterwards(tenant_id: int) -> None:
+        if write_back is not None:
+            await write_back(tenant_id)
+        # Its first rule's; what is left is told there, and comes with the register.
+        await recompute_all(db, tenant_id)
+
+    return afterwards
+
+
+def _write_back(
+    config: Config, store: OnboardingStore, http: aiohttp.ClientSession
+) -> WriteBack | None:
+    """Return what notes a ready tenant at the provider; None where nobody may."""
+    if not config.auth.provisioner_client_id or config.tenancy.source != "attribute":
+        return None
+    accounts = Accounts(config.auth, http, time.time)
+    return WriteBack(store, accounts, config.auth.issuer)

@@ -1,0 +1,1 @@
+"""Tenants' Odoo: whose database is where, what opens it, and what is asked of it."""

@@ -1,0 +1,179 @@
+"""Have copies of the template ready, so that a tenant's database is one rename away."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bff.database import DatabaseUnavailable
+from bff.sites.holding import LEASE, extended
+from bff.sites.safe import Replaced
+from bff.sites.server import has_rpc
+from bff.sites.upkeep import pause
+from bff.sites.warm import WarmRows
+from odoo.errors import DatabaseExists, OdooError, OutcomeUnknown, TemplateMissing
+from odoo.errors import Unreachable as NothingSent
+from odoo.safe import Credentials
+from odoo.warming import ByRename, warm_copy
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from bff.sites.warm import Making
+    from bff.sites.workshop import Workshop
+    from odoo.cloning import Way
+    from odoo.databases import Databases
+
+log = logging.getLogger(__name__)
+
+# Seconds between two looks, give or take a tenth, and after failures in a row.
+PAUSE, LONGEST_PAUSE, JITTER = 5.0, 300.0, 0.1
+PREFIX = "warm_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pooled:
+    """A way to copy: rename a copy that is ready, for this tenant alone.
+
+    Copies the template by *otherwise* if none is ready or Odoo will not rename.
+    """
+
+    rows: WarmRows
+    databases: Databases
+    tenant_id: int
+    otherwise: Way
+
+    async def clone(self, template: str, name: str) -> None:
+        """Give *name* to a copy of *template*.
+
+        Raises:
+            DatabaseExists: The name is taken.
+            OutcomeUnknown: It may be renamed, or copied, or come later.
+            OdooError: Odoo is away, or refused to copy.
+            DatabaseUnavailable: when our own database goes away.
+        """
+        while (warm := await self.rows.claim(template, self.tenant_id)) is not None:
+            try:
+                await ByRename(self.databases, warm).clone(template, name)
+            except (DatabaseExists, OutcomeUnknown, NothingSent):
+                raise  # it stays this tenant's: the next try begins with it
+            except TemplateMissing:
+                log.warning("the copy %s is gone", warm)
+                await self.rows.forget(warm)
+            except OdooError as error:
+                log.warning("%s is not renamed, but copied", warm, exc_info=error)
+                await self.rows.put_back(warm)
+                break
+            else:
+                await self.rows.forget(warm)
+                return
+        await self.otherwise.clone(template, name)
+
+
+@dataclass
+class WarmSafe:
+    """Nothing of its own opens a warm copy; its row says that we asked for it."""
+
+    making: Making
+    held: Credentials = field(default_factory=lambda: Credentials(begun=True))
+
+    async def kept(self) -> Credentials | None:
+        """Return what was kept meanwhile."""
+        return self.held
+
+    async def keep(self, credentials: Credentials) -> None:
+        """Keep them until the copy is made, and no longer."""
+        self.held = credentials
+
+    async def still_ours(self) -> None:
+        """Return if nobody took it up.
+
+        Raises:
+            Replaced: when somebody did.
+            DatabaseUnavailable: when it cannot be told.
+        """
+        await self.making.extend()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Keep as many copies ready as the settings say; run in every worker."""
+
+    workshop: Workshop
+    new_name: Callable[[], str] = lambda: PREFIX + secrets.token_hex(8)
+    lease: float = LEASE
+
+    @property
+    def rows(self) -> WarmRows:
+        """Return the rows."""
+        return WarmRows(self.workshop.database, self.lease)
+
+    async def step(self) -> bool:
+        """Drop what is no longer wanted, make one copy; tell whether one was made.
+
+        Raises:
+            OdooError: Odoo is away, or refused; run this again.
+            Replaced: when another worker took the copy up.
+            Unopenable: when the key ring has lost the template's key.
+            DatabaseUnavailable: when our own database goes away.
+        """
+        server, most = self.workshop.server, self.workshop.server.settings.warm
+        if not most and not await self.rows.are_there():
+            return False
+        series = await server.databases.server.version()
+        template = None
+        if has_rpc(series):  # nobody renames a database on Odoo 20
+            name = server.template_for(series)
+            template = await self.workshop.templates.get(name, series)
+        most = most if template else 0
+        await self.drop_outdated(template.name if template else "", most)
+        if template is None:
+            return False
+        making = await self.rows.begin(template.name, most, self.new_name())
+        if making is None:
+            return False
+        site = server.site(making.name, series, WarmSafe(making))
+        try:
+            async with extended(making, making.lease):
+                await warm_copy(site, template, server.way(series))
+            await making.finish()
+        finally:
+            # Nothing to let go once it is finished; the lease ends by itself, too.
+            with suppress(Replaced, DatabaseUnavailable):
+                await making.let_go()
+        log.info("a copy of %s is ready: %s", template.name, making.name)
+        return True
+
+    async def drop_outdated(self, template: str, most: int) -> None:
+        """Drop what nobody claims: of other templates, and beyond so many.
+
+        Raises as `step` does.
+        """
+        for name in await self.rows.to_drop(template, most):
+            await self.workshop.server.databases.drop(name)
+            await self.rows.forget(name)
+            log.info("the copy %s is dropped", name)
+
+
+async def keep_warm(
+    pool: Pool, closing: asyncio.Event, random: Callable[[], float]
+) -> None:
+    """Fill the pool until *closing*; *random* gives numbers from 0 to 1."""
+    rest = PAUSE
+    # Not `while True`: a connection that breaks as we cancel hides the cancelling.
+    while not closing.is_set():
+        try:
+            made = await pool.step()
+        except Exception as error:
+            # Whatever it was: tenants get their copies without, a little later.
+            rest = min(LONGEST_PAUSE, rest * 2)
+            log.warning("no copies are made for %g s", rest, exc_info=error)
+        else:
+            rest = PAUSE
+            if made:
+                continue
+        await pause(closing, rest * (1 + JITTER * (2 * random() - 1)))
