@@ -170,7 +170,10 @@ def settings(
 
 
 def _start(
-    folder: Path, log: Path, values: Mapping[str, Mapping[str, Any]]
+    folder: Path,
+    log: Path,
+    values: Mapping[str, Mapping[str, Any]],
+    command: str = "serve",
 ) -> subprocess.Popen[bytes]:
     empty = folder / "empty.toml"
     empty.touch()
@@ -186,8 +189,8 @@ def _start(
             text = value if isinstance(value, str) else json.dumps(value)
             environ[f"BFF_{section.upper()}__{key.upper()}"] = text
     with log.open("wb") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "bff", "serve"],
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "bff", command],
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -13,7 +13,7 @@ from bff import config
 from bff.dev import demo
 from bff.dev.ports import free_port
 from bff.dev.provider import Provider, Realm, serving
-from bff.doctor import Finding, examine
+from bff.doctor import examine
 from bff.migrate import available
 from tests.fakes.graph import graph_server
 from tests.world import PROVISIONED, PROVISIONER
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from bff.doctor_findings import Finding
     from tests.databases import Databases
 
 SECRET = "test-client-secret"

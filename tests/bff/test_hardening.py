@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from bff.errors import NotSignedIn
-from bff.hardening import DATA_POLICY, PAGE_POLICY, Hardener
+from bff.hardening import DATA_POLICY, PAGE_POLICY, SAME_FOR_ALL, Hardener
 from tests.bff.configs import DEV, load
 from tests.bff.small import Small, small
 
@@ -55,9 +55,40 @@ async def elsewhere(_: web.Request) -> web.Response:
     return web.Response(status=303, headers={"Location": "/"})
 
 
+def _same_for_all(**headers: str) -> web.Response:
+    answer = web.Response(headers={"Cache-Control": "public, max-age=60", **headers})
+    answer[SAME_FOR_ALL] = True
+    return answer
+
+
+async def same(_: web.Request) -> web.Response:
+    return _same_for_all(Vary="Accept-Encoding")
+
+
+async def same_but_with_a_cookie(_: web.Request) -> web.Response:
+    return _same_for_all(**{"Set-Cookie": "a=b"})
+
+
+async def same_but_unsaid(_: web.Request) -> web.Response:
+    answer = web.Response()
+    answer[SAME_FOR_ALL] = True
+    return answer
+
+
 HANDLERS = {
     f"GET /{one.__name__}": one
-    for one in (data, page, own, stream, refused, bug, elsewhere)
+    for one in (
+        data,
+        page,
+        own,
+        stream,
+        refused,
+        bug,
+        elsewhere,
+        same,
+        same_but_with_a_cookie,
+        same_but_unsaid,
+    )
 }
 
 
@@ -148,3 +179,14 @@ def test_long_fields_are_not_kept_whichever_part_is_long() -> None:
     lines = hardener.lines(fields, "id")
     assert all(f"{name}: {value}\r\n" in lines for name, value in fields)
     assert hardener._known.cache_info().currsize == 1
+
+
+async def test_what_is_the_same_for_everybody_may_be_kept(gateway: Small) -> None:
+    kept = await gateway.ask("GET", "/same")
+    assert kept.headers["Cache-Control"] == "public, max-age=60"
+    assert kept.headers["Vary"] == "Accept-Encoding"
+    assert kept.headers["X-Content-Type-Options"] == "nosniff"
+    for path in ("/same_but_with_a_cookie", "/same_but_unsaid"):
+        answer = await gateway.ask("GET", path)
+        assert answer.headers["Cache-Control"] == "no-store", path
+        assert "Cookie" in answer.headers["Vary"], path

@@ -54,6 +54,8 @@ EXPECTED_POLICIES = {
     ("icp_candidate_companies", "ALL", BY_TENANT, BY_TENANT),
     ("lead_features", "ALL", BY_TENANT, BY_TENANT),
     ("enrichment_runs", "ALL", BY_TENANT, BY_TENANT),
+    ("odoo_connections", "ALL", BY_TENANT, BY_TENANT),
+    ("odoo_tasks", "ALL", BY_TENANT, BY_TENANT),
 }
 EXPECTED_GRANTS = {
     "bff_app": {
@@ -71,6 +73,7 @@ EXPECTED_GRANTS = {
         "lead_features": "DELETE INSERT SELECT UPDATE",
         "lead_scores": "DELETE INSERT SELECT UPDATE",
         "logout_token": "DELETE INSERT SELECT",
+        "odoo_tasks": "INSERT SELECT UPDATE",
         "onboarding": "INSERT SELECT UPDATE",
         "pgqueuer": "INSERT SELECT",
         "pgqueuer_log": "INSERT SELECT",
@@ -88,10 +91,16 @@ EXPECTED_GRANTS = {
         "audit_log": "DELETE INSERT SELECT",
         "auth_session": "DELETE SELECT",
         "companies": "INSERT SELECT UPDATE",
-        "ended_session": "DELETE SELECT",
+        "contacts": "SELECT",
+        "ended_session": "DELETE INSERT SELECT",
         "icp_candidate_companies": "DELETE INSERT SELECT",
         "icp_rules": "SELECT",
+        "lead_scores": "SELECT",
         "logout_token": "DELETE SELECT",
+        "odoo_connections": "DELETE INSERT SELECT UPDATE",
+        "odoo_tasks": "INSERT SELECT UPDATE",
+        "odoo_templates": "DELETE INSERT SELECT UPDATE",
+        "odoo_warm": "DELETE INSERT SELECT UPDATE",
         "onboarding": "INSERT SELECT UPDATE",
         "pgqueuer": "DELETE INSERT SELECT UPDATE",
         "pgqueuer_log": "DELETE INSERT SELECT UPDATE",
@@ -100,9 +109,9 @@ EXPECTED_GRANTS = {
         "schema_migrations": "SELECT",
         "sign_in_failure": "DELETE SELECT",
         "staging_acra_companies": "DELETE INSERT SELECT UPDATE",
-        "tenant_invites": "DELETE SELECT",
+        "tenant_invites": "DELETE INSERT SELECT",
         "tenant_users": "INSERT SELECT UPDATE",
-        "tenants": "INSERT SELECT UPDATE",
+        "tenants": "DELETE INSERT SELECT UPDATE",
     },
 }
 
@@ -162,7 +171,18 @@ async def test_grants_are_exactly_the_expected_ones(
 
 # By kind and role: what is granted beside whole tables; nobody has more.
 EXPECTED_BESIDE = {
+    # All but what is sealed, and who works on the database.
+    ("column", "bff_app"): {
+        (f"odoo_connections.{name}", "SELECT")
+        for name in (
+            *("tenant_id", "server_url", "series", "db_name", "base_url", "template"),
+            *("sso_client_id", "key_expires_at", "made", "active", "checked_at"),
+            *("problem", "created_at"),
+        )
+    },
     ("column", "bff_worker"): {
+        ("auth_session.end_reason", "UPDATE"),
+        ("auth_session.ended_at", "UPDATE"),
         ("auth_session.successor", "UPDATE"),
         ("icp_rules.candidates", "UPDATE"),
         ("icp_rules.computed_at", "UPDATE"),
@@ -241,7 +261,6 @@ FORBIDDEN = (
     "ALTER TABLE tenants DISABLE ROW LEVEL SECURITY",
     "ALTER TABLE tenants NO FORCE ROW LEVEL SECURITY",
     "DROP POLICY app_by_tenant ON tenants",
-    "DELETE FROM tenants",
     "TRUNCATE auth_session",
     "DELETE FROM tenant_users",
     "UPDATE contacts SET full_name = 'x'",
@@ -252,6 +271,27 @@ FORBIDDEN = (
     "SELECT setval('tenants_tenant_id_seq', 1)",
     "UPDATE schema_migrations SET checksum = ''",
 )
+# Of the serving role alone: what opens tenants' Odoo is the worker's, who deletes, too.
+FORBIDDEN_WHILE_SERVING = (
+    "DELETE FROM tenants",
+    "SELECT * FROM odoo_connections",
+    "SELECT sealed FROM odoo_connections",
+    "SELECT count(sealed) FROM odoo_connections",
+    "SELECT tenant_id FROM odoo_connections WHERE sealed <> ''",
+    "SELECT row_to_json(one) FROM odoo_connections AS one",
+    "SELECT fence FROM odoo_connections",
+    "COPY odoo_connections TO STDOUT",
+    "SELECT 1 FROM odoo_connections FOR UPDATE",
+    "UPDATE odoo_connections SET made = true",
+    "UPDATE odoo_connections SET base_url = 'https://x.test'",
+    "INSERT INTO odoo_connections (tenant_id, db_name) VALUES (1, 'x')",
+    "DELETE FROM odoo_connections",
+    "SELECT name FROM odoo_templates",
+    "SELECT sealed FROM odoo_templates",
+    "SELECT name FROM odoo_warm",
+    "UPDATE odoo_warm SET tenant_id = 1",
+    "DELETE FROM odoo_tasks",
+)
 
 
 @pytest.mark.parametrize("role", ["bff_app", "bff_worker"])
@@ -261,6 +301,28 @@ async def test_serving_roles_can_do_nothing_of_an_owner_s(
     connection = await asyncpg.connect(databases.urls[role])
     try:
         for act in FORBIDDEN:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(act)
+    finally:
+        await connection.close()
+
+
+async def test_the_serving_role_reads_nothing_that_opens_an_odoo(
+    databases: Databases,
+) -> None:
+    async with databases.superuser() as superuser:
+        await superuser.execute(
+            "INSERT INTO tenants (tenant_id, name) VALUES (1, 'one');"
+            "INSERT INTO odoo_connections "
+            "(tenant_id, server_url, db_name, base_url, sealed) "
+            "VALUES (1, 'https://odoo.test', 'odoo_t1', 'https://one.test', 'opens it')"
+        )
+    connection = await asyncpg.connect(databases.app)
+    try:
+        await connection.execute("SET request.tenant_id = '1'")
+        said = await connection.fetchval("SELECT base_url FROM odoo_connections")
+        assert said == "https://one.test"
+        for act in FORBIDDEN_WHILE_SERVING:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(act)
     finally:

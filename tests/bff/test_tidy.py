@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bff import app, config, database
+from bff import background, config, database
 from bff.dev.ports import free_port
 from bff.tidy import LOCK, OVER, PAUSE, keep_tidy, tidy
 from tests.bff.waiting import until
@@ -163,7 +163,7 @@ async def test_how_long_the_audit_log_is_kept_is_a_setting(
     async def gone() -> bool:
         return await count(superuser, "audit_log") == 1
 
-    async with app.worker(settings):
+    async with background.worker(settings):
         await until(gone)
 
 
@@ -181,7 +181,7 @@ async def test_the_worker_of_a_deployment_tidies_at_its_start(
         return await count(superuser, "auth_session") == 0
 
     with caplog.at_level(logging.INFO, logger="bff.tidy"):
-        async with app.worker(settings):
+        async with background.worker(settings):
             await until(gone)
             await until(lambda: said(caplog, "tidied: 1 of auth_session"))
 

@@ -62,6 +62,14 @@ INPUTS: dict[tuple[str, str], Inputs] = {
     ("GET", "/onboarding/status"): NONE,
     ("GET", "/onboarding/events"): NONE,
     ("GET", "/tenants/{tenant_id}"): NONE,
+    # Without an Odoo server.
+    ("GET", "/onboarding/verify_odoo"): NONE,
+    ("GET", "/session/odoo_info"): NONE,
+    ("GET", "/tenants/{tenant_id}/odoo"): NONE,
+    ("POST", "/tenants/{tenant_id}/odoo/api-key/rotate"): gives(409),
+    ("POST", "/tenants/{tenant_id}/odoo/repair"): gives(409),
+    ("POST", "/export/odoo/sync"): gives(409, body={"min_score": 0.5, "limit": 10}),
+    ("GET", "/export/odoo/sync"): NONE,
     ("POST", "/tenants/{tenant_id}/invites"): gives(
         201, body={"email": "guest@new.test", "roles": ["viewer"]}
     ),

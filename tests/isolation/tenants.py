@@ -68,9 +68,28 @@ SEEDS = {
     "enrichment_runs": (
         "INSERT INTO enrichment_runs (tenant_id, langsmith_trace_url) VALUES ($1, $2)"
     ),
+    "odoo_connections": (
+        "INSERT INTO odoo_connections (tenant_id, server_url, db_name, base_url, "
+        "sealed, made) VALUES ($1, 'https://odoo.test', lower($2), "
+        "'https://' || lower($2) || '.odoo.test', $2::bytea, true)"
+    ),
+    "odoo_tasks": (
+        "INSERT INTO odoo_tasks (tenant_id, kind, state, request, result, problem, "
+        "asked_by, finished_at) VALUES ($1, 'verify', 'failed', '{}', "
+        "jsonb_build_object('note', $2::text), $2, 'i ' || $2, now())"
+    ),
+    "odoo_warm": (
+        "WITH one AS (INSERT INTO odoo_templates (name, series) VALUES ('tpl', '19.0') "
+        "ON CONFLICT (name) DO UPDATE SET series = '19.0' RETURNING name) "
+        "INSERT INTO odoo_warm (name, template, state, tenant_id) "
+        "SELECT 'warm_' || lower($2), name, 'claimed', $1 FROM one"
+    ),
 }
 # Rows of nobody that no tenant may change either.
-SHARED = ("companies", "contacts", "staging_acra_companies", "acra_ingest", "acra_runs")
+SHARED = (
+    *("companies", "contacts", "staging_acra_companies", "acra_ingest", "acra_runs"),
+    "odoo_templates",
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 A, B = MARKS
 # Of these the tenant's setting alone shows nothing: see the policies.
 NOT_BY_TENANT = {"auth_session"}
+# The serving role has no grant at all on these.
+WORKERS = {"odoo_warm": "SELECT 1 FROM odoo_warm"}
 
 
 @pytest.fixture
@@ -26,7 +28,9 @@ async def tables(databases: Databases) -> AsyncGenerator[list[str]]:
     async with World(databases, settings=QUIET).running() as world:
         await settle(world)
         async with databases.superuser() as superuser:
-            yield await tenant_tables(superuser)
+            every = await tenant_tables(superuser)
+        assert set(every) > set(WORKERS)
+        yield [table for table in every if table not in WORKERS]
 
 
 @pytest.fixture
@@ -41,6 +45,16 @@ async def test_without_a_tenant_no_table_shows_a_row(
     async with database.shared_transaction() as connection:
         for table in tables:
             assert await connection.fetch(f"SELECT 1 FROM {table}") == [], table  # noqa: S608 - from the catalogue
+
+
+async def test_what_is_the_worker_s_alone_is_not_even_asked(
+    tables: list[str], database: Database
+) -> None:
+    assert tables
+    for look in WORKERS.values():
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with database.tenant_transaction(A) as connection:
+                await connection.fetch(look)
 
 
 async def test_every_table_shows_a_tenant_its_own_rows_only(

@@ -12,7 +12,7 @@ BFF, ODOO, PROVISIONER = "nexius-bff", "nexius-odoo", "nexius-provisioner"
 CALLBACK = "http://127.0.0.1:8080/auth/callback"
 HOME = "http://127.0.0.1:8080/"
 ROLES = ("admin", "viewer", "ops")
-MAY = ("manage-users", "manage-organizations")
+MAY = ("manage-users", "manage-organizations", "manage-clients")
 
 PLAIN = Realm(
     name="nexius",

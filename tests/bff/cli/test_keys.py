@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bff import database
+from bff.cli.keys import PLACES
 from bff.identity.client_auth import public_jwk, read_key
-from bff.sessions.sealing import KEY_BYTES, format_key, parse_keys
+from bff.sessions.reseal import Count, reseal
+from bff.sessions.sealing import KEY_BYTES, Unopenable, format_key, parse_keys
 from bff.sessions.store import PURPOSE
+from bff.sites import safe as sites
+from bff.sites.safe import name_of_template, name_of_tenant, seal, unseal
+from odoo.safe import Credentials
 from tests.bff.cli.commands import bff, in_a_thread
 from tests.bff.configs import DEV
 from tests.bff.sessions.tickets import make_pair, ring
@@ -108,6 +114,106 @@ async def test_reseal_reports_and_says_when_the_old_key_may_go(
     assert "nothing in PostgreSQL needs key 1 now" in second.stdout
     assert "30 days after key 2 became the first" in second.stdout
     assert entry(1)[2:] not in first.output + second.output
+
+
+# Columns of bytes that hold nothing sealed, and what they hold.
+NOT_SEALED = {
+    "acra_signature.hash",
+    "attempts.key",
+    "pgqueuer.payload",
+    "sign_in_failure.account",
+    "sign_in_failure.network",
+    "sign_in_failure.pair",
+    "tenant_invites.token_hash",
+}
+
+
+async def test_every_column_that_could_be_sealed_is_known(databases: Databases) -> None:
+    async with databases.superuser() as superuser:
+        rows = await superuser.fetch(
+            "SELECT table_name || '.' || column_name AS place "
+            "FROM information_schema.columns "
+            "WHERE table_schema = 'public' AND data_type = 'bytea'"
+        )
+
+    assert {row["place"] for row in rows} == NOT_SEALED | {str(one) for one in PLACES}
+
+
+async def test_what_opens_tenants_odoo_outlives_the_key_that_sealed_it(
+    databases: Databases,
+) -> None:
+    known = Credentials(user=7, key="test-key", service_password="test-password")
+    tenants, templates = (1, 2, 3_000_000_000), ("tpl_a", "tpl_b")
+    async with databases.superuser() as connection:
+        for name in templates:
+            await connection.execute(
+                "INSERT INTO odoo_templates (name, series, sealed) VALUES ($1, '', $2)",
+                name,
+                seal(ring(1), name_of_template(name), known),
+            )
+        for tenant_id in tenants:
+            await connection.execute(
+                "INSERT INTO tenants (tenant_id, name) VALUES ($1, 'a tenant')",
+                tenant_id,
+            )
+            await connection.execute(
+                "INSERT INTO odoo_connections (tenant_id, server_url, db_name, "
+                "base_url, sealed) VALUES ($1, 'x', $2, 'x', $3)",
+                tenant_id,
+                f"odoo_t{tenant_id}",
+                seal(ring(1), name_of_tenant(tenant_id), known),
+            )
+    env = {
+        **DEV,
+        "BFF_DATABASE__WORKER_URL": databases.worker,
+        "BFF_SESSION__KEYS": f"{entry(2)},{entry(1)}",
+    }
+
+    result = await in_a_thread("keys", "reseal", env=env)
+
+    assert result.exit_code == 0
+    assert "odoo_connections.sealed: 3 sealed anew" in result.stdout
+    assert "odoo_templates.sealed: 2 sealed anew" in result.stdout
+    async with databases.superuser() as connection:
+        for tenant_id in tenants:
+            sealed = await connection.fetchval(
+                "SELECT sealed FROM odoo_connections WHERE tenant_id = $1", tenant_id
+            )
+            assert unseal(ring(2), name_of_tenant(tenant_id), sealed) == known
+            with pytest.raises(Unopenable):
+                unseal(ring(2), name_of_tenant(tenant_id + 1), sealed)
+        for name in templates:
+            sealed = await connection.fetchval(
+                "SELECT sealed FROM odoo_templates WHERE name = $1", name
+            )
+            assert unseal(ring(2), name_of_template(name), sealed) == known
+
+
+async def test_keys_are_walked_in_batches_whatever_they_are(
+    databases: Databases,
+) -> None:
+    async with databases.superuser() as connection:
+        for number in range(7):
+            await connection.execute(
+                "INSERT INTO tenants (tenant_id, name) VALUES ($1, 'a tenant')",
+                number - 3,
+            )
+            await connection.execute(
+                "INSERT INTO odoo_connections (tenant_id, server_url, db_name, "
+                "base_url, sealed) VALUES ($1, 'x', $2, 'x', $3)",
+                number - 3,
+                f"odoo_{number}",
+                seal(ring(1), name_of_tenant(number - 3), Credentials(user=number)),
+            )
+            await connection.execute(
+                "INSERT INTO odoo_templates (name, series, sealed) VALUES ($1, '', $2)",
+                "t" * number,
+                seal(ring(1), name_of_template("t" * number), Credentials(user=number)),
+            )
+    async with database.connect(databases.worker, size=1) as db:
+        for place in sites.PLACES:
+            done = await reseal(db, ring(2, 1), place, batch=3)
+            assert done == Count(resealed=7), place
 
 
 async def test_reseal_ends_with_what_is_left_to_do(databases: Databases) -> None:

@@ -142,6 +142,8 @@ async def test_the_worker_brings_every_tenant_s_rules_up_to_date(
             "USING (rule_id) WHERE one.tenant_id <> icp_rules.tenant_id"
         )
     assert wrong == 0
+    assert await recompute_all(worker, A) == Recomputed(done=2, left=0)
+    assert await recompute_all(worker, 999) == Recomputed(done=0, left=0)
 
 
 async def test_a_rule_that_cannot_be_read_keeps_its_candidates_and_stops_no_other(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from bff.config import Worker
 from bff.database import connect
+from bff.onboarding.jobs import work
 from bff.onboarding.store import OnboardingStore
-from bff.onboarding.worker import STEPS, Runner, utc_now, work
+from bff.onboarding.worker import STEPS, Runner, utc_now
 from tests.bff.onboarding.founding import ANN, OPEN
 from tests.bff.waiting import until
 

@@ -117,6 +117,28 @@ def test_seeding_may_fail_and_the_workspace_is_ready_with_the_error_kept() -> No
     assert states(ready)[3] == "failed"
 
 
+def test_a_further_attempt_seeds_again() -> None:
+    failed = through(*NAMES[:3]).begin("seeding", AT).fail("seeding", LATER, "no leads")
+    failed = failed.begin("ready", AT).fail("ready", LATER, "no key", "odoo_not_ready")
+    assert (failed.status, failed.code) == ("error", "odoo_not_ready")
+
+    again = failed.retry()
+
+    assert (again.next(), again.error, again.code) == ("seeding", None, None)
+    assert states(again) == ["done"] * 3 + ["pending"] * 2
+
+
+def test_what_a_phase_is_at_is_told_and_forgotten_when_it_begins_anew() -> None:
+    told = (
+        through("starting").begin("creating_odoo", AT).tell("creating_odoo", "copying")
+    )
+    assert (told.phases[1].detail, states(told)[1]) == ("copying", "running")
+    assert told.status == "creating_odoo"
+
+    assert told.begin("creating_odoo", LATER).phases[1].detail is None
+    assert told.finish("creating_odoo", LATER).phases[1].detail is None
+
+
 def test_no_other_phase_may_fail() -> None:
     for name in NAMES:
         place = NAMES.index(name)

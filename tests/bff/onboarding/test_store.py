@@ -12,6 +12,8 @@ import asyncpg
 import pytest
 
 from bff.database import connect
+from bff.icp.rules import Profile
+from bff.onboarding import first_rule
 from bff.onboarding.phases import NAMES, Progress
 from bff.onboarding.store import OnboardingStore
 from tests.bff.onboarding.founding import ANN, AT, OPEN, counted
@@ -55,6 +57,19 @@ async def test_a_first_sign_in_makes_tenant_founder_row_and_job(
         "onboarding",
         str(started.tenant_id).encode(),
     )
+
+
+async def test_a_new_workspace_has_a_customer_rule_that_can_be_read(
+    store: OnboardingStore, databases: Databases
+) -> None:
+    started = await store.start(ANN, None)
+    await store.start(ANN, started.tenant_id)
+
+    async with databases.superuser() as superuser:
+        (rule,) = await superuser.fetch("SELECT * FROM icp_rules")
+    assert (rule["tenant_id"], rule["name"]) == (started.tenant_id, first_rule.NAME)
+    profile = Profile.model_validate_json(rule["payload"])
+    assert profile.told() == first_rule.PAYLOAD
 
 
 async def test_twenty_at_once_on_two_gateways_make_one_tenant_one_row_one_job(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bff.onboarding.phases import State
-from bff.onboarding.worker import NO_ODOO, Outcome, PhaseFailed
+from bff.onboarding.worker import NO_ODOO, Outcome, PhaseFailed, Say
 from tests.bff.waiting import until
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ async def test_a_phase_that_fails_ends_in_error_with_its_sentence_and_can_be_ret
 ) -> None:
     calls: list[str] = []
 
-    async def start(tenant_id: int) -> Outcome:
+    async def start(tenant_id: int, say: Say) -> Outcome:
         calls.append("starting")
         return Outcome(State.DONE)
 
-    async def full(tenant_id: int) -> Outcome:
+    async def full(tenant_id: int, say: Say) -> Outcome:
         calls.append("creating_odoo")
         if calls.count("creating_odoo") == 1:
             raise PhaseFailed("Odoo is full. Try again later.") from OSError("disk 7")
@@ -63,7 +63,7 @@ async def test_a_phase_that_fails_ends_in_error_with_its_sentence_and_can_be_ret
 async def test_a_phase_that_breaks_says_nothing_of_the_cause_to_the_person(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(tenant_id: int) -> Outcome:
+    async def broken(tenant_id: int, say: Say) -> Outcome:
         raise ZeroDivisionError("pg://secret")
 
     async with bench.worker(seeding=broken, ready=broken):
@@ -79,7 +79,7 @@ async def test_a_phase_that_breaks_says_nothing_of_the_cause_to_the_person(
 async def test_a_failed_seeding_leaves_a_ready_tenant_that_says_so(
     bench: Bench,
 ) -> None:
-    async def broken(tenant_id: int) -> Outcome:
+    async def broken(tenant_id: int, say: Say) -> Outcome:
         raise PhaseFailed("No leads were found.")
 
     async with bench.worker(seeding=broken):

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bff import config
-from bff.app import worker as supervised
+from bff.background import worker as supervised
 from bff.config import Worker
 from bff.database import connect
+from bff.onboarding.jobs import work
 from bff.onboarding.phases import State
 from bff.onboarding.store import OnboardingStore
-from bff.onboarding.worker import STEPS, Outcome, Runner, utc_now, work
+from bff.onboarding.worker import STEPS, Outcome, Runner, Say, utc_now
 from tests.bff.onboarding.founding import ANN, OPEN
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ async def test_a_worker_that_lost_the_race_writes_nothing_more(bench: Bench) -> 
     entered, go_on = asyncio.Event(), asyncio.Event()
     later: list[int] = []
 
-    async def slow(tenant_id: int) -> Outcome:
+    async def slow(tenant_id: int, say: Say) -> Outcome:
         entered.set()
         await go_on.wait()
         return Outcome(State.DONE, "by the slow one")
 
-    async def seed(tenant_id: int) -> Outcome:
+    async def seed(tenant_id: int, say: Say) -> Outcome:
         later.append(tenant_id)
         return Outcome(State.DONE)
 
@@ -61,7 +62,7 @@ async def test_a_job_whose_row_could_not_be_written_is_not_dropped(
 ) -> None:
     cut: list[int] = []
 
-    async def cutting(tenant_id: int) -> Outcome:
+    async def cutting(tenant_id: int, say: Say) -> Outcome:
         if not cut:
             cut.append(await bench.cut_workers("bff-worker"))
             await asyncio.sleep(0.05)
@@ -86,7 +87,7 @@ async def test_a_lost_connection_ends_the_worker_and_the_next_finishes_the_job(
 ) -> None:
     hold = asyncio.Event()
 
-    async def slow(tenant_id: int) -> Outcome:
+    async def slow(tenant_id: int, say: Say) -> Outcome:
         await hold.wait()
         return Outcome(State.DONE)
 
@@ -105,10 +106,11 @@ CHILD = """
 import asyncio, os
 from bff.config import Onboarding, Worker
 from bff.database import connect
+from bff.onboarding.jobs import work
 from bff.onboarding.store import OnboardingStore
-from bff.onboarding.worker import STEPS, Runner, utc_now, work
+from bff.onboarding.worker import STEPS, Runner, utc_now
 
-async def for_ever(tenant_id):
+async def for_ever(tenant_id, say):
     await asyncio.sleep(3600)
 
 async def main():
@@ -184,7 +186,7 @@ async def test_the_supervisor_ends_even_when_the_worker_breaks_while_it_is_stopp
             broken = True
             raise OSError("closed already") from None
 
-    monkeypatch.setattr("bff.app.work", breaking)
+    monkeypatch.setattr("bff.background.work", breaking)
     values: dict[str, Any] = {
         "environment": "dev",
         "database": {"url": bench.databases.app, "worker_url": bench.databases.worker},
@@ -196,3 +198,29 @@ async def test_the_supervisor_ends_even_when_the_worker_breaks_while_it_is_stopp
             await asyncio.sleep(0)
     assert broken
     assert not limit.expired()
+
+
+async def test_a_worker_that_is_told_to_stop_leaves_its_job_to_the_next_one(
+    bench: Bench,
+) -> None:
+    broken_off: list[int] = []
+    entered = asyncio.Event()
+
+    async def for_ever(tenant_id: int, say: Say) -> Outcome:
+        entered.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            broken_off.append(tenant_id)
+        return Outcome(State.DONE)
+
+    async with bench.worker(creating_odoo=for_ever) as stopped:
+        await asyncio.wait_for(entered.wait(), 20)
+        stopped.cancel()
+        await asyncio.wait({stopped}, timeout=10)
+        assert stopped.cancelled()
+        assert broken_off == [bench.tenant_id]
+    assert await bench.jobs() == 1
+
+    async with bench.worker():
+        await bench.reached("ready")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from bff.onboarding import worker
+from bff.onboarding import jobs
 from tests.bff.waiting import until
 from tests.world import PROVISIONED, World
 
@@ -72,7 +72,7 @@ async def test_an_outage_keeps_nobody_waiting_and_is_made_good_for(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(worker, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(jobs, "LONGEST_PAUSE", 0.2)
     async with provisioned(databases) as world, world.signed_in(CAROL) as carol:
         asked = asyncio.Event()
 

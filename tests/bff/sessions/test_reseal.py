@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bff import database
-from bff.sessions import reseal as module
 from bff.sessions.reseal import PLACES, Count, by_key, reseal
 from bff.sessions.sealing import KeyRing, Unopenable
 from bff.sessions.store import PURPOSE, SessionStore
@@ -170,7 +169,7 @@ async def test_a_renewal_that_comes_between_wins(databases: Databases) -> None:
 
 
 def test_every_place_is_named_for_the_person_who_reads_the_report() -> None:
-    assert [str(place) for place in module.PLACES] == ["auth_session.successor"]
+    assert [str(place) for place in PLACES] == ["auth_session.successor"]
 
 
 async def test_it_waits_for_others_holding_nothing_they_want(
