@@ -3,6 +3,9 @@
 -- What opens a database is sealed, and the serving role has no grant on it: routes ask
 -- the worker for a task. No cascade from tenants: a database never loses its owner's row.
 
+-- The founder was admin by a token's claim, which the worker cannot look at again.
+ALTER TABLE onboarding ADD COLUMN founder_by_claim boolean NOT NULL DEFAULT false;
+
 CREATE TABLE odoo_templates (
     name text PRIMARY KEY,
     series text NOT NULL,

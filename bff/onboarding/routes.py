@@ -54,6 +54,7 @@ async def first_login(request: web.Request) -> web.Response:
         address=address_of(request),
         workspace_name=body.workspace_name,
         request_id=request.get(REQUEST_ID, ""),
+        is_admin=ticket.tenant_id is not None and "admin" in ticket.roles,
     )
     store = request.app[ONBOARDING]
     started = await asyncio.shield(store.start(founder, ticket.tenant_id))

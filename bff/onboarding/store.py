@@ -29,6 +29,30 @@ CHANNEL = "onboarding"
 OUTCOMES = ("ready", "error")
 
 
+# Who is admin by claim alone counts as founder only: nobody else's token is at hand.
+OWNER = """
+SELECT sub, email, name AS tenant_name FROM tenant_users
+JOIN tenants USING (tenant_id) JOIN onboarding USING (tenant_id)
+WHERE tenant_id = $1 AND removed_at IS NULL
+  AND ('admin' = ANY (roles) OR (user_id = founder AND founder_by_claim))
+ORDER BY user_id <> founder, tenant_users.created_at, sub LIMIT 1
+"""
+BEGIN = """
+INSERT INTO onboarding (tenant_id, phases, founder, founder_by_claim)
+VALUES ($1, $2, $3, $4 AND NOT EXISTS (
+  SELECT FROM tenant_users
+  WHERE tenant_id = $1 AND user_id = $3 AND 'admin' = ANY (roles)))
+ON CONFLICT DO NOTHING RETURNING true
+"""
+# An admin by claim takes a failed onboarding over that has no admin at all.
+SUCCEED = """
+UPDATE onboarding SET founder = $2, founder_by_claim = true
+WHERE tenant_id = $1 AND status = 'error' AND NOT founder_by_claim AND NOT EXISTS (
+  SELECT FROM tenant_users WHERE tenant_id = $1 AND removed_at IS NULL
+  AND 'admin' = ANY (roles))
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Founder:
     """Who asks for a workspace, and from where."""
@@ -40,6 +64,8 @@ class Founder:
     address: str
     workspace_name: str | None = None
     request_id: str = ""
+    # In the tenant they have already, by our table or by their token's claim.
+    is_admin: bool = False
 
     @property
     def user_id(self) -> str:
@@ -157,14 +183,7 @@ class OnboardingStore:
     async def owner(self, tenant_id: int) -> Owner | None:
         """Return the founder if they are an admin still, else the oldest admin."""
         async with self._database.tenant_transaction(tenant_id) as connection:
-            row = await connection.fetchrow(
-                "SELECT sub, email, name AS tenant_name FROM tenant_users "
-                "JOIN tenants USING (tenant_id) JOIN onboarding USING (tenant_id) "
-                "WHERE tenant_id = $1 AND removed_at IS NULL "
-                "AND 'admin' = ANY (roles) "
-                "ORDER BY user_id <> founder, tenant_users.created_at, sub LIMIT 1",
-                tenant_id,
-            )
+            row = await connection.fetchrow(OWNER, tenant_id)
         return Owner(**dict(row)) if row else None
 
     async def claim(self, tenant_id: int) -> tuple[Progress, int] | None:
@@ -204,15 +223,17 @@ class OnboardingStore:
     ) -> Started:
         first = Progress()
         made = await connection.fetchval(
-            "INSERT INTO onboarding (tenant_id, phases, founder) VALUES ($1, $2, $3) "
-            "ON CONFLICT DO NOTHING RETURNING true",
+            BEGIN,
             tenant_id,
             dump(first),
             founder.user_id,
+            founder.is_admin,
         )
         if made:
             await _enqueue(connection, tenant_id, first.attempt)
             return Started(tenant_id, first, fresh=True)
+        if founder.is_admin:
+            await connection.execute(SUCCEED, tenant_id, founder.user_id)
         resumed = await _resumed(connection, tenant_id)
         if resumed is None:
             raise Unavailable  # the tenant is being deleted
