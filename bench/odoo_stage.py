@@ -58,17 +58,17 @@ class Place:
 
     def told(self, way: str, warm: int) -> dict[str, Any]:
         """Return what a gateway of this way is told of it."""
-        more: dict[str, Any] = {
+        ways: dict[str, dict[str, Any]] = {
             "rpc": {"clone": "rpc"},
             "warm": {"clone": "rpc", "warm": warm},
             "sql": {"clone": "sql", **self.sql},
             # Nobody has built the one by its usual name: all is made from nothing.
             "nothing": {},
-        }[way]
+        }
+        told = {**self.values, "db_name_template": f"{way}{{tenant_id}}", **ways[way]}
         if way != "nothing":
-            more["template"] = self.template.name
-        name = f"{way}{{tenant_id}}"
-        return {**self.values, "db_name_template": name, **more}
+            told["template"] = self.template.name
+        return told
 
 
 @asynccontextmanager

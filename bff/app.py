@@ -162,7 +162,9 @@ async def _identity(
         app[THROTTLE] = Throttle(db)
         app[REFRESHER] = Refresher(store, provider, tenancy.resolve, clock)
         app[ENDED] = EndedSessions(db, hears, clock)
-        app[ONBOARDING] = OnboardingStore(db, config.onboarding)
+        app[ONBOARDING] = OnboardingStore(
+            db, config.onboarding, with_odoo=bool(config.odoo.server_url)
+        )
         app[WATCH] = Watch(hears)
         app[SITES] = Sites(db)
         app[TASKS] = Tasks(db, hears)

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING
 from bff import database, outbound
 from bff.acra import worker as register
 from bff.exports.odoo_sync import OdooSync
+from bff.icp import first_candidates
 from bff.icp.candidates import recompute_all
 from bff.identity.accounts import Accounts
 from bff.identity.clients import Clients
 from bff.identity.provider import Provider
-from bff.onboarding.jobs import work
+from bff.onboarding.jobs import AT_ONCE, AT_ONCE_OF_OTHERS, work
 from bff.onboarding.odoo_steps import OdooSteps
 from bff.onboarding.odoo_tasks import OdooTasks
 from bff.onboarding.store import OnboardingStore
 from bff.onboarding.worker import STEPS, Runner, utc_now
 from bff.onboarding.write_back import WriteBack
 from bff.sessions.keyring import load_ring
-from bff.sites.jobs import Jobs
+from bff.sites.jobs import AT_ONCE as TASKS_AT_ONCE
+from bff.sites.jobs import SYNCS_AT_ONCE, Jobs
 from bff.sites.pool import Pool, keep_warm
 from bff.sites.server import OdooServer
 from bff.sites.single_sign_on import SingleSignOn
@@ -45,8 +47,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Connections of the worker: each job in hand may want one at a time.
-POOL_SIZE = 8
+# Connections of the worker: each job in hand may want one at a time, and so may those
+# that look after all of it (tidying, tasks, copies made in advance).
+POOL_SIZE = AT_ONCE + AT_ONCE_OF_OTHERS + TASKS_AT_ONCE + SYNCS_AT_ONCE + 3
 
 
 @asynccontextmanager
@@ -67,7 +70,13 @@ async def worker(
         # Not `while True`: a connection that breaks as we cancel hides the cancelling.
         while not closing.is_set():
             try:
-                await work(url, runner, config.worker, *more)
+                await work(
+                    url,
+                    runner,
+                    config.worker,
+                    *more,
+                    with_odoo=bool(config.odoo.server_url),
+                )
             except Exception:
                 # Whatever it was: a gateway without a worker onboards nobody.
                 log.exception("the worker stopped and starts again")
@@ -76,11 +85,14 @@ async def worker(
     async with (
         outbound.client_session() as http,
         database.connect(url, size=POOL_SIZE, name="bff-worker") as db,
+        database.connect(
+            url, size=first_candidates.POOL_SIZE, name="bff-candidates"
+        ) as for_candidates,
     ):
         workshop = make_workshop(config, db, http) if config.odoo.server_url else None
         work_of = _work_of(config, db, http, workshop)
         doing = [
-            forever(*work_of),
+            forever(*work_of, first_candidates.taking(for_candidates)),
             keep_tidy(db, closing, random.random, config.audit.keep_days),
         ]
         if workshop is not None:
@@ -142,7 +154,9 @@ def _work_of(
     workshop: Workshop | None,
 ) -> tuple[Runner, *tuple[Callable[[PgQueuer], None], ...]]:
     """Return what runs the phases, and what adds further jobs to the queue."""
-    store = OnboardingStore(db, config.onboarding)
+    store = OnboardingStore(
+        db, config.onboarding, with_odoo=bool(config.odoo.server_url)
+    )
     afterwards = _afterwards(config, store, db, http)
     if workshop is None:
         return (Runner(store, STEPS, utc_now, afterwards=afterwards),)
@@ -166,8 +180,7 @@ def _afterwards(
     async def afterwards(tenant_id: int) -> None:
         if write_back is not None:
             await write_back(tenant_id)
-        # Its first rule's; what is left is told there, and comes with the register.
-        await recompute_all(db, tenant_id)
+        await first_candidates.ask(db, tenant_id)  # its first rule's
 
     return afterwards
 

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
 from pydantic_core import PydanticCustomError
+
+_POSTGRES = ("postgresql://", "postgres://")
+# asyncpg takes several hosts; none where a socket is named by `?host=`.
+_HOST = re.compile(
+    r"(?:\[[0-9a-f:.%]+\]|[^:/?#@\[\]]*)(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
+)
+
+
+def postgres_trouble(url: str, form: str) -> str:
+    """Return what is wrong with a PostgreSQL URL that should look like *form*, or "".
+
+    The driver is not asked: its own words repeat parts of the URL, which is secret.
+    """
+    if not url.startswith(_POSTGRES):
+        return f"give {form}"
+    try:
+        place = urlsplit(url).netloc
+    except ValueError:
+        place = ":"
+    hosts = place.rpartition("@")[2].split(",")
+    if all(_HOST.fullmatch(one) for one in hosts):
+        return ""
+    return f"give {form}; signs like / ? # @ in a password are written %2F %3F %23 %40"
 
 
 def _bare_origin(value: object) -> object:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr
 
-from bff.config_base import Origin, Secret, Section
+from bff.config_base import Origin, Secret, Section, postgres_trouble
 from odoo.errors import BadName
+from odoo.keys import KEY_DAYS
 from odoo.names import checked
 
 if TYPE_CHECKING:
     from bff.config import Config
 
-# How long a key of ours lasts, days (`odoo.ownership`).
-KEY_DAYS = 90
 LARGEST_PORT = 65535
 _PLACE = re.compile(
     r"https?://[a-z0-9][a-z0-9._-]*(:(?P<port>[0-9]{1,5}))?", re.ASCII | re.IGNORECASE
@@ -196,8 +195,9 @@ def _copying(odoo: Odoo) -> list[str]:
     url = odoo.postgres_url.get_secret_value()
     if odoo.clone == "sql" and not url:
         found.append('odoo.postgres_url: missing; odoo.clone = "sql" needs it')
-    if url and not url.startswith(("postgresql://", "postgres://")):
-        found.append("odoo.postgres_url: give postgresql://ROLE:PASSWORD@HOST")
+    trouble = postgres_trouble(url, "postgresql://ROLE:PASSWORD@HOST")
+    if url and trouble:
+        found.append(f"odoo.postgres_url: {trouble}")
     if (odoo.clone == "command" or odoo.conf) and odoo.bin_path is None:
         found.append("odoo.bin_path: missing; it is the path of odoo-bin")
     if odoo.bin_path is not None and odoo.conf is None:

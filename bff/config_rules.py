@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
+from bff.config_base import postgres_trouble
 from bff.config_odoo import problems_of as odoo_problems
 from bff.config_ui import problems_of as ui_problems
 
@@ -133,7 +134,8 @@ def _registration(config: Config) -> list[str]:
 
 
 def _database(config: Config) -> list[str]:
-    """Look at the scheme only: the rest is the driver's to judge, and secret."""
+    """Look at scheme and hosts: the rest is the driver's to judge, and secret."""
+    form = "postgresql://ROLE:PASSWORD@HOST/DATABASE"
     urls: dict[str, SecretStr] = {
         "url": config.database.url,
         "owner_url": config.database.owner_url,
@@ -141,10 +143,10 @@ def _database(config: Config) -> list[str]:
         "listen_url": config.database.listen_url,
     }
     return [
-        f"database.{name}: give postgresql://ROLE:PASSWORD@HOST/DATABASE"
+        f"database.{name}: {trouble}"
         for name, url in urls.items()
         if url.get_secret_value()
-        and not url.get_secret_value().startswith(("postgresql://", "postgres://"))
+        and (trouble := postgres_trouble(url.get_secret_value(), form))
     ]
 
 

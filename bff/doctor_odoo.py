@@ -17,12 +17,16 @@ from bff.identity.client_auth import ClientKeyError
 from bff.identity.clients import Clients
 from bff.identity.messages import ProviderUnavailable
 from bff.sessions.keyring import load_ring
-from bff.sessions.sealing import KeyRingError, Unopenable
+from bff.sessions.reseal import by_key
+from bff.sessions.sealing import KeyRingError
+from bff.sites import operating
+from bff.sites.postgres import exists, may_copy_for, whose
+from bff.sites.safe import PLACES
 from bff.sites.server import OdooServer
-from bff.sites.store import Templates
 from odoo import errors
 from odoo.cloning import ByRpc
 from odoo.databases import State
+from odoo.preparing import recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -31,12 +35,11 @@ if TYPE_CHECKING:
     import aiohttp
 
     from bff.config import Config
+    from bff.sessions.reseal import Place
+    from bff.sessions.sealing import KeyRing
+    from bff.sites.operating import TemplateRow
 
 BUILD = "new tenants take a minute; bff odoo template build"
-SUPERUSERS_MAY = """
-SELECT rolsuper OR (rolcreatedb AND pg_has_role(current_user, $1, 'MEMBER'))
-FROM pg_roles WHERE rolname = current_user
-"""
 # Whatever keeps PostgreSQL from answering; ValueError is a URL that cannot be read.
 AWAY = (
     *(OSError, TimeoutError, ValueError),
@@ -109,16 +112,8 @@ async def _templates(
         ring = load_ring(config)
         async with database.connect(url, size=1, name="bff-doctor") as db:
             async with db.shared_transaction() as connection:
-                rows = await connection.fetch(
-                    "SELECT name, series, usable FROM odoo_templates ORDER BY name"
-                )
-            known = {row["name"]: row for row in rows}
-            lost = []
-            for one in known:
-                try:
-                    await Templates(db, ring).get(one)
-                except Unopenable:
-                    lost.append(one)
+                known = await operating.templates(connection)
+            kept = {place: await by_key(db, place) for place in PLACES}
     except KeyRingError:
         return  # a finding of its own
     except AWAY as error:
@@ -127,17 +122,35 @@ async def _templates(
         return
     if series is not None:
         yield await _template(server, series, known)
-    if known:
-        said = f"no key of the ring opens {', '.join(lost)}" if lost else "all open"
-        yield Finding("odoo secrets", ok=not lost, said=said)
+    yield _secrets(kept, ring)
+
+
+def _secrets(kept: Mapping[Place, Mapping[int, int]], ring: KeyRing) -> Finding:
+    """Look whether what opens tenants' databases and templates is sealed with our keys.
+
+    Each value names its key; none is opened.
+    """
+    name = "odoo secrets"
+    lost = [
+        f"{number} of {place.table} with key {key_id}"
+        for place, numbers in kept.items()
+        for key_id, number in numbers.items()
+        if key_id not in ring.ids
+    ]
+    if lost:
+        said = f"the ring has lost what sealed {', '.join(lost)}: give it back"
+        return Finding(name, ok=False, said=said)
+    number = sum(sum(numbers.values()) for numbers in kept.values())
+    return Finding(name, ok=True, said=f"{number} sealed, each with a key of the ring")
 
 
 async def _template(
-    server: OdooServer, series: str, known: Mapping[str, asyncpg.Record]
+    server: OdooServer, series: str, known: Mapping[str, TemplateRow]
 ) -> Finding:
     """Look whether new tenants' can be copied from what we know and Odoo has."""
     name, wanted = "odoo template", server.template_for(series)
-    if problem := _problem(known.get(wanted), series):
+    recipe = recipe_of(server.settings.apps)
+    if problem := _problem(known.get(wanted), series, recipe):
         return Finding(name, ok=False, said=f"{wanted} {problem}: {BUILD}")
     try:
         is_there = await _is_there(server, wanted)
@@ -151,13 +164,15 @@ async def _template(
     return Finding(name, ok=is_there is not False, said=said[is_there])
 
 
-def _problem(row: asyncpg.Record | None, series: str) -> str | None:
+def _problem(row: TemplateRow | None, series: str, recipe: str) -> str | None:
     if row is None:
         return "is missing"
-    if not row["usable"]:
+    if not row.usable:
         return "is not finished"
-    if row["series"] != series:
-        return f"is of Odoo {row['series']}, and the server is {series}"
+    if row.series != series:
+        return f"is of Odoo {row.series}, and the server is {series}"
+    if row.recipe not in {"", recipe}:
+        return "was made with other odoo.apps, or by another release"
     return None
 
 
@@ -165,8 +180,7 @@ async def _is_there(server: OdooServer, name: str) -> bool | None:
     """Tell whether a database exists; None where Odoo alone cannot tell."""
     if server.settings.postgres_url.get_secret_value():
         async with server.connect() as connection:
-            query = "SELECT 1 FROM pg_database WHERE datname = $1"
-            return await connection.fetchval(query, name) is not None
+            return await exists(connection, name)
     return await server.databases.state(name) is not State.MISSING or None
 
 
@@ -175,10 +189,7 @@ async def _apart(config: Config, server: OdooServer) -> AsyncGenerator[Finding]:
     name = "odoo and our database"
     try:
         async with _connected(config.database.url.get_secret_value()) as connection:
-            ((ours, owner),) = await connection.fetch(
-                "SELECT datname, pg_get_userbyid(datdba) FROM pg_database "
-                "WHERE datname = current_database()"
-            )
+            ours, owner = await whose(connection)
     except AWAY:
         return  # a finding of its own
     if owner == config.odoo.postgres_owner:
@@ -204,15 +215,12 @@ async def _copier(server: OdooServer) -> Finding:
     name, owner = "odoo postgres", server.settings.postgres_owner
     try:
         async with server.connect() as connection:
-            known = await connection.fetchval(
-                "SELECT 1 FROM pg_roles WHERE rolname = $1", owner
-            )
-            if not known:
-                said = f"odoo.postgres_owner: there is no role {owner}"
-                return Finding(name, ok=False, said=said)
-            may = await connection.fetchval(SUPERUSERS_MAY, owner)
+            may = await may_copy_for(connection, owner)
     except errors.OdooError as error:
         said = f"odoo.postgres_url cannot be used: {error}"
+        return Finding(name, ok=False, said=said)
+    if may is None:
+        said = f"odoo.postgres_owner: there is no role {owner}"
         return Finding(name, ok=False, said=said)
     if not may:
         said = f"our role needs CREATEDB, and membership in {owner}"

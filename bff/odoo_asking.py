@@ -20,6 +20,7 @@ from bff.errors import (
     OdooSuspended,
     OdooUnavailable,
 )
+from bff.sites.failures import PASSING
 from bff.sites.store import SITES
 from bff.sites.tasks import ask
 
@@ -36,20 +37,10 @@ if TYPE_CHECKING:
 # Seconds after which it may be worth while to ask again.
 RETRY_AFTER = "5"
 NO_ODOO = "This service has no Odoo."
-# Codes of `bff.sites.failures`: what passes by itself, and what a person must look at.
-PASSING = frozenset(
-    {
-        "odoo_busy",
-        "odoo_database_unreachable",
-        "odoo_silent",
-        "odoo_unreachable",
-        "provider_unavailable",
-    }
-)
+# Codes of failures that a person must look at.
 IN_THE_WAY = frozenset(
     {
         "no_admin",
-        "odoo_in_hand",
         "odoo_missing",
         "odoo_moved",
         "odoo_not_ours",

@@ -20,6 +20,7 @@ from bff.app import make_admin_app, make_app
 from bff.auth.registrar import REGISTRAR
 from bff.exports.slots import EXPORTS
 from bff.graph import LIVE
+from bff.sites.tasks import TASKS
 from bff.wire import GatewayRunner, split_address
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ async def drain(app: web.Application, seconds: float) -> None:
     """
     live, exports = app[LIVE], app[EXPORTS]
     live.draining = exports.draining = True
+    app[TASKS].drain()
     if exports.running:
         log.info("draining %d exports, %g s at most", exports.running, seconds)
     if streams := live.total:

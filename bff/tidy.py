@@ -34,6 +34,9 @@ OVER = {
     "logout_token": "expires_at < now() - interval '1 day'",
     "acra_signature": "expires_at < now()",
     "tenant_invites": "expires_at < now() - interval '30 days'",
+    # The queue's own notes, once they are counted, and the counts: nobody reads them.
+    "pgqueuer_log": "aggregated AND created < now() - interval '7 days'",
+    "pgqueuer_statistics": "created < now() - interval '7 days'",
 }
 
 

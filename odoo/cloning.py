@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import re
 import shutil
-import signal
 import uuid
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,7 +16,7 @@ from odoo.databases import DUPLICATE_SECONDS, LATE_SECONDS, Databases, State
 from odoo.names import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from pathlib import Path
@@ -38,10 +36,13 @@ class Made(Enum):
 
 
 class Way(Protocol):
-    """One way to copy a database."""
+    """One way to copy a database, and to be rid of a copy."""
 
     async def clone(self, template: str, name: str) -> None:
         """Copy *template* to *name*; raise an `OdooError` if that failed."""
+
+    async def drop(self, name: str) -> None:
+        """Drop a copy and its files, well if there is none; raises as `clone` does."""
 
 
 async def clone(
@@ -92,6 +93,10 @@ class ByRpc:
         """Copy; errors are those of `Databases.duplicate`."""
         await self.databases.duplicate(template, name)
 
+    async def drop(self, name: str) -> None:
+        """Drop; errors are those of `Databases.drop`."""
+        await self.databases.drop(name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ByForm:
@@ -119,54 +124,9 @@ class ByForm:
         call = await self.server.apart(call)
         rpc.form_done(await self.server.send(call, seconds=DUPLICATE_SECONDS), call)
 
-
-@dataclass(frozen=True, kw_only=True)
-class ByCommand:
-    """`odoo-bin db -c FILE duplicate` (odoo/cli/db.py, 16 to 19).
-
-    Needs neither master password nor manager. `environment` is all that the command
-    sees: Odoo 19 obeys PG* and ODOO_* variables, so ours must not reach it.
-    """
-
-    program: Sequence[str]
-    configuration: str
-    environment: Mapping[str, str]
-    seconds: float = DUPLICATE_SECONDS
-
-    async def clone(self, template: str, name: str) -> None:
-        """Copy.
-
-        Raises:
-            CommandFailed: The command ended with an error.
-            OutcomeUnknown: It took too long and was killed; PostgreSQL may go on.
-            Unreachable: The program cannot be started.
-        """
-        arguments = ("db", "-c", self.configuration, "duplicate", template, name)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self.program,
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env=dict(self.environment),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise errors.Unreachable(f"{self.program[0]} does not start") from error
-        try:
-            async with asyncio.timeout(self.seconds):
-                _, said = await process.communicate()
-        except TimeoutError as error:
-            raise errors.OutcomeUnknown(f"no end within {self.seconds:g} s") from error
-        finally:
-            if process.returncode is None:
-                # The whole group: the command may have started others.
-                os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        if process.returncode:
-            lines = said.decode("utf-8", "replace").strip().splitlines() or [""]
-            raise errors.CommandFailed("odoo-bin", lines[-1][:200])
+    async def drop(self, name: str) -> None:
+        """Drop; errors are those of `Databases.drop`."""
+        await Databases(server=self.server, master=self.master).drop(name)
 
 
 class Sql(Protocol):
@@ -174,6 +134,20 @@ class Sql(Protocol):
 
     async def execute(self, query: str, *arguments: object) -> object:
         """Run one statement with its arguments."""
+
+
+def _drop_files(folder: Path) -> None:
+    """Delete Odoo's files, if there are any.
+
+    Raises:
+        ServerFault: They cannot be deleted.
+    """
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise errors.ServerFault(type(error).__name__, str(error)[:200]) from error
 
 
 def _copy_files(source: Path, target: Path) -> None:
@@ -239,3 +213,15 @@ class BySql:
                     value,
                     key,
                 )
+
+    async def drop(self, name: str) -> None:
+        """Drop the database, whoever is connected, and then its files, as Odoo does.
+
+        Raises:
+            ServerFault: The files cannot be deleted.
+        """
+        gone = f'DROP DATABASE IF EXISTS "{checked(name)}" WITH (FORCE)'
+        async with self.connect("postgres") as server:
+            await server.execute(gone)
+        if self.filestore is not None:
+            await asyncio.to_thread(_drop_files, self.filestore / name)

@@ -102,20 +102,23 @@ class Databases:
     async def state(self, name: str) -> State:
         """Look whether Odoo can load a database, by a sign-in that must fail.
 
-        `db.db_exist` would only say that PostgreSQL lets Odoo in; and both it and the
-        list cannot tell a missing database from an absent PostgreSQL.
+        `db.db_exist` would only say that PostgreSQL lets Odoo in. A connection that is
+        refused proves nothing: there may be too many, or PostgreSQL has just started.
+        What proves it is PostgreSQL's own word, or a list without the name.
 
         Raises:
             BadName: No database of ours is called so.
-            DatabaseUnreachable: PostgreSQL itself is away.
+            DatabaseUnreachable: PostgreSQL is away, or refuses; or nobody can tell.
             OdooError: Odoo is away, or refused.
         """
         try:
             await self.authenticate(name, _NOBODY, _NOBODY)
         except errors.DatabaseBroken:
             return State.BROKEN
+        except errors.NoSuchDatabase:
+            return State.MISSING
         except errors.DatabaseUnreachable:
-            if not await self._has_postgres():
+            if not await self._has_postgres() or await self._may_be_there(name):
                 raise
             return State.MISSING
         return State.USABLE
@@ -212,6 +215,13 @@ class Databases:
             return
         if await self.state(name) is not State.MISSING:
             raise errors.NotDropped(f"{name} is there, and Odoo does not drop it")
+
+    async def _may_be_there(self, name: str) -> bool:
+        """Tell whether a database is listed, or there is no list to look at."""
+        try:
+            return name in await self.listed()
+        except errors.ManagerDisabled:
+            return True
 
     async def _has_postgres(self) -> bool:
         told = (await self.server.health()).postgres

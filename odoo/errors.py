@@ -90,6 +90,10 @@ class DatabaseUnreachable(Refused):
     passes = True
 
 
+class NoSuchDatabase(DatabaseUnreachable):
+    """PostgreSQL itself says that there is no such database, or that it is closed."""
+
+
 class DatabaseExists(Refused):
     """The name is taken already, by us a moment ago or by somebody else."""
 

@@ -49,6 +49,10 @@ _BY_STATUS: Mapping[int, type[Refused]] = {
 # Two creations at once: PostgreSQL's own index refuses the slower one.
 _NAMES_TAKEN = "pg_database_datname_index"
 _DISK_FULL = "[Errno 28]"
+# PostgreSQL's own words, where it speaks English (utils/init/postinit.c).
+_NO_SUCH = re.compile(
+    r'database "[^"]*" (does not exist|is not currently accepting connections)'
+)
 _LONGEST = 200
 _ALERT = re.compile(r'class="alert alert-danger([^"]*)"[^>]*>(.*?)</div>', re.DOTALL)
 
@@ -68,6 +72,8 @@ def failure(data: Mapping[str, Any], secrets: Sequence[str], status: int) -> Odo
         kind = errors.NoRoom  # of files, which are copied after the database
     elif name.endswith(".UniqueViolation") and _NAMES_TAKEN in message:
         kind = errors.DatabaseExists
+    elif kind is errors.DatabaseUnreachable and _NO_SUCH.search(message):
+        kind = errors.NoSuchDatabase
     return kind(name, _shown(message, secrets))
 
 

@@ -8,6 +8,7 @@ with the old key, store the new one, use it, revoke the old one.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from odoo.errors import BadAnswer, RecordMissing
@@ -15,10 +16,23 @@ from odoo.models import create, search
 from odoo.records import KEYS
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from odoo.models import Models
     from odoo.rpc import Json
 
 DESCRIPTION, CHECK = "res.users.apikeys.description", "res.users.identitycheck"
+# How long a tenant's key lasts, days.
+KEY_DAYS = 90
+
+
+def end_of(now: datetime) -> datetime:
+    """Return when a key ends that is minted at *now* or soon after, at the earliest.
+
+    Odoo's own end has a day and no time: its first moment. *now* is in UTC, as Odoo's.
+    """
+    end = now + timedelta(days=KEY_DAYS)
+    return end.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 async def mint(models: Models, *, name: str, password: str, days: int | None) -> str:

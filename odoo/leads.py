@@ -53,6 +53,8 @@ class Pushed:
     updated: tuple[int, ...] = ()
     left: tuple[int, ...] = ()
     errors: Mapping[int, str] = field(default_factory=dict)
+    # Of these: said by `load`, which repeats whatever failed inside. Not for people.
+    internal: frozenset[int] = frozenset()
 
 
 async def push(models: Models, tenant: str, leads: Iterable[Lead]) -> Pushed:
@@ -82,13 +84,14 @@ async def push(models: Models, tenant: str, leads: Iterable[Lead]) -> Pushed:
         updated=tuple(one for part in parts for one in part.updated),
         left=tuple(one for part in parts for one in part.left),
         errors={at: why for part in parts for at, why in part.errors.items()},
+        internal=frozenset(at for part in parts for at in part.internal),
     )
 
 
 async def _batch(models: Models, marker: int, batch: Sequence[Lead]) -> Pushed:
     there, sent = await _known(models, batch)
     left = [one.company_id for one in batch if one.company_id in sent - there]
-    refused: dict[int, str] = {}
+    refused: dict[int, _Why] = {}
     for columns, leads in _by_columns(batch, there, sent).items():
         refused |= await _loaded(models, columns, leads)
     done = [one.company_id for one in batch if one.company_id not in {*left, *refused}]
@@ -98,8 +101,15 @@ async def _batch(models: Models, marker: int, batch: Sequence[Lead]) -> Pushed:
         created=tuple(one for one in done if one not in there),
         updated=tuple(one for one in done if one in there),
         left=tuple(left),
-        errors=refused,
+        errors={at: why.said for at, why in refused.items()},
+        internal=frozenset(at for at, why in refused.items() if why.is_internal),
     )
+
+
+@dataclass(frozen=True)
+class _Why:
+    said: str
+    is_internal: bool
 
 
 async def _known(
@@ -133,7 +143,7 @@ def _by_columns(
 
 async def _loaded(
     models: Models, columns: Sequence[str], leads: Sequence[Lead]
-) -> dict[int, str]:
+) -> dict[int, _Why]:
     """Load them all; if Odoo refuses, halve until it says of whom, and tell why."""
     data = [
         [f"{MODULE}.{_name(_LEAD, one.company_id)}"]
@@ -145,11 +155,11 @@ async def _loaded(
             *(LEAD, "load"), context=_CONTEXT, fields=["id", *columns], data=data
         )
     except errors.Invalid as error:
-        why = error.detail
+        why = _Why(error.detail, is_internal=False)
     else:
         if said["ids"]:
             return {}
-        why = refusal(said)
+        why = _Why(refusal(said), is_internal=True)
     if len(leads) == 1:
         return {leads[0].company_id: why}
     middle = len(leads) // 2

@@ -53,10 +53,12 @@ async def ensure_database(
         OutcomeUnknown: No copy has appeared in *patience* seconds; run this again.
         OdooError: The copy failed, and nothing was made.
     """
+    ours = _WhileOurs(way, site.safe)
     for _ in range(_TRIES):
-        if await _copied(site, tenant, template, way, patience):
+        if await _copied(site, tenant, template, ours, patience):
             return
-        await _drop(site)
+        # By the same way: where that is another than RPC, the manager may be off.
+        await ours.drop(site.name)
     raise errors.DatabaseBroken("", f"the copies for {site.name} broke off")
 
 
@@ -78,14 +80,9 @@ async def ensure_created(
         models = await _created(site, tenant, patience)
         if models is not None:
             return models
-        await _drop(site)
+        await site.safe.still_ours()
+        await site.databases.drop(site.name)
     raise errors.DatabaseBroken("", f"the creation of {site.name} broke off")
-
-
-async def _drop(site: Site) -> None:
-    """Drop what broke off, unless somebody else is at it by now."""
-    await site.safe.still_ours()
-    await site.databases.drop(site.name)
 
 
 @dataclass(frozen=True)
@@ -99,6 +96,10 @@ class _WhileOurs:
         await self.safe.still_ours()
         await self.way.clone(template, name)
 
+    async def drop(self, name: str) -> None:
+        await self.safe.still_ours()
+        await self.way.drop(name)
+
 
 async def _copied(
     site: Site, tenant: str | None, template: Template, way: Way, patience: float
@@ -108,9 +109,8 @@ async def _copied(
     if await databases.state(name) is State.MISSING:
         made = Made.MAYBE_HALF
         kept = kept.for_new(template.credentials.user)
-        ours = _WhileOurs(way, site.safe)
         async with _asked_for(site, kept) as kept:
-            made = await clone(ours, databases, template.name, name, patience=patience)
+            made = await clone(way, databases, template.name, name, patience=patience)
         if made is Made.WHOLE:
             await _mark((await entered(site, kept, template)).models, tenant)
             return True

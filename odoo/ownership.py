@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from odoo import errors
 from odoo.entering import entered, opens, together
-from odoo.keys import mint, revoke
-from odoo.models import search, write
+from odoo.keys import KEY_DAYS, mint, revoke
+from odoo.models import write
 from odoo.records import (
     KEYS,
     MARKER,
@@ -19,14 +19,12 @@ from odoo.records import (
     keys_of,
     parameter,
 )
-from odoo.safe import SERVICE_LOGIN
 
 if TYPE_CHECKING:
     from odoo.entering import Entry, Site
     from odoo.models import Models
     from odoo.safe import Credentials, Template
 
-KEY_DAYS = 90
 ADMIN = "base.user_admin"
 _EXPIRING_SINCE, _GENERATE_SINCE = 18, 19
 _NAME_LETTERS = 16
@@ -53,7 +51,7 @@ async def take_ownership(
         raise errors.NotOurs(f"{site.name} has the uuid of its template")
     if not entry.own:
         if not kept.key:  # else the key has expired, and the passwords are written
-            await _write_passwords(site, entry.models, kept)
+            await _write_passwords(entry.models, kept, entry.key)
         if not entry.key:
             # By password until now, which may just have become another.
             own = site.by_password(kept.user, kept.service_password)
@@ -95,22 +93,22 @@ async def rotate_key(site: Site) -> Models:
     return await _settled(site, kept)
 
 
-async def _write_passwords(site: Site, models: Models, kept: Credentials) -> None:
-    """Write both passwords, and try them."""
+async def _write_passwords(models: Models, kept: Credentials, entry_key: str) -> None:
+    """Write both passwords; whether they count is tried by `odoo.verifying`.
+
+    To try them here as well would take Odoo a second: it hashes slowly.
+    """
     admin = await external(models, ADMIN)
     if admin is None:
         raise errors.RecordMissing("", f"{ADMIN} is gone")
-    (row,) = await search(models, USERS, [["id", "=", admin]], ["login"])
-    await write(models, USERS, [admin], {"password": kept.admin_password})
-    # Last: with it may go the password that we came in by.
-    await write(models, USERS, [kept.user], {"password": kept.service_password})
-    signs_in = site.databases.authenticate
-    accepted = await together(
-        signs_in(site.name, row["login"], kept.admin_password),
-        signs_in(site.name, SERVICE_LOGIN, kept.service_password),
-    )
-    if accepted != [admin, kept.user]:
-        raise errors.NotReady(("the new passwords are not accepted",))
+    owner = write(models, USERS, [admin], {"password": kept.admin_password})
+    service = write(models, USERS, [kept.user], {"password": kept.service_password})
+    if entry_key:
+        await together(owner, service)
+    else:
+        # One after the other: with the second may go the password that we came by.
+        await owner
+        await service
 
 
 async def _mint(

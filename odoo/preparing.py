@@ -64,10 +64,14 @@ class Catalogue(Sql, Protocol):
 
 def template_name(series: str, apps: Collection[str] = APPS) -> str:
     """Return the name of the template that is made so: `tpl_19_0_0123456789`."""
-    recipe = json.dumps([sorted(apps), GROUPS, SETTINGS], sort_keys=True)
-    digest = hashlib.sha256(recipe.encode()).hexdigest()[:10]
     number = "".join(one if one.isalnum() else "_" for one in series.lower())
-    return f"tpl_{number}_{digest}"
+    return f"tpl_{number}_{recipe_of(apps)}"
+
+
+def recipe_of(apps: Collection[str] = APPS) -> str:
+    """Return a digest of what is in a template that is made now."""
+    recipe = json.dumps([sorted(apps), GROUPS, SETTINGS], sort_keys=True)
+    return hashlib.sha256(recipe.encode()).hexdigest()[:10]
 
 
 async def build_template(
@@ -85,11 +89,20 @@ async def build_template(
     the template stays an ordinary database: whoever knows the master password sees it.
     `say` hears what comes next, for people who wait.
 
+    One that is closed is taken for finished as it is: whether it was made for this
+    series, with these modules, is the caller's to know.
+
     Raises:
         NotOurs: Another database is called so.
         NotReady: A module is missing on the server.
         OdooError: Odoo is away, or refused; run this again.
     """
+    known = await site.safe.kept()
+    if (known is None or not known.begun) and (
+        await site.databases.state(site.name) is not State.MISSING
+    ):
+        # Before anything is kept: what is kept looks like a template of ours.
+        raise errors.NotOurs(f"{site.name} is there, and we have never asked for it")
     kept = await site.kept()
     if kept.uuid and connect is not None and await _is_closed(site, connect):
         return Template(name=site.name, credentials=kept)

@@ -52,6 +52,13 @@ class ByRename:
             raise errors.TemplateMissing("", f"the warm copy {self.warm} is gone")
         await self.otherwise.clone(template, name)
 
+    async def drop(self, name: str) -> None:
+        """Drop what came of it, by the other way if there is one."""
+        if self.otherwise is None:
+            await self.databases.drop(name)
+        else:
+            await self.otherwise.drop(name)
+
 
 async def warm_copy(
     site: Site, template: Template, way: Way, *, patience: float = LATE_SECONDS
@@ -70,5 +77,5 @@ async def warm_copy(
     kept = await site.kept()
     if kept.begun and await site.databases.state(site.name) is State.BROKEN:
         await site.safe.still_ours()
-        await site.databases.drop(site.name)
+        await way.drop(site.name)
     await ensure_database(site, None, template, way, patience=patience)

@@ -1,4 +1,4 @@
-"""`bff odoo …`: the template of tenants' databases, and the end of a tenant's."""
+"""`bff odoo …`: the template of tenants' databases, a tenant's address and its end."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from typing import Annotated
 import typer
 
 from bff.cli.common import ConfigFile, examples, fail
+from bff.cli.odoo_address import move
 from bff.cli.odoo_dropping import Order, drop
 from bff.cli.odoo_template import template
 from bff.cli.working import TenantId, load_odoo, run
 
 odoo = typer.Typer(
-    help="Tenants' Odoo: the template that is copied, and the end of a copy.",
+    help="Tenants' Odoo: the template that is copied, a copy's address and end.",
     no_args_is_help=True,
 )
 odoo.add_typer(template, name="template")
+
+
+@odoo.command("address")
+def address_command(tenant_id: TenantId, config: ConfigFile = None) -> None:
+    """Move a tenant's Odoo to the address that odoo.base_url_template gives by now.
+
+    The redirect URI of its client, Odoo's own web.base.url and its row here. Odoo must
+    answer at the new address already. Broken off, the same command goes on.
+    """
+    run(move(load_odoo(config), tenant_id))
 
 
 @odoo.command(

@@ -19,7 +19,9 @@ from bff.cli.working import as_worker, confirmed, odoo_postgres
 from bff.identity.clients import ClientNotOurs
 from bff.onboarding.undoing import undo
 from bff.outbound import client_session
+from bff.sites import operating
 from bff.sites.holding import holding
+from bff.sites.postgres import exists
 from bff.sites.safe import Replaced
 from bff.tenancy.operating import NoSuchTenant, overview
 from odoo import errors
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import aiohttp
+    from asyncpg.pool import PoolConnectionProxy
 
     from bff.config import Config
     from bff.sites.holding import Hold
@@ -47,14 +50,6 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 # What an onboarding is when nobody works on it.
 AT_REST = ("none", "ready", "error")
-FORGET = """
-DELETE FROM odoo_connections WHERE tenant_id = $1 AND fence = $2 RETURNING true
-"""
-END_TASKS = """
-UPDATE odoo_tasks SET state = 'failed', code = 'odoo_missing',
-  problem = 'The Odoo of this workspace was removed.', finished_at = now()
-WHERE tenant_id = $1 AND state IN ('queued', 'running')
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +79,9 @@ async def drop(settings: Config, order: Order) -> None:
         what = f"Odoo of tenant {order.tenant_id}, with all that is in it, is dropped."
         confirmed(connection.db_name, order.yes, what=what)
         async with holding(db, order.tenant_id, patience=PATIENCE) as hold:
+            # Again: somebody may have had it set up while the name was being typed.
+            async with db.tenant_transaction(order.tenant_id) as one:
+                await _at_rest(one, order.tenant_id)
             size = await _drop_database(workshop, connection, hold, order)
             client = await _drop_client(settings, connection, http)
             entry = SYSTEM.did(
@@ -94,9 +92,8 @@ async def drop(settings: Config, order: Order) -> None:
                 client=client,
             )
             async with db.tenant_transaction(order.tenant_id) as one:
-                if not await one.fetchval(FORGET, order.tenant_id, hold.fence):
+                if not await operating.forget(one, hold):
                     raise Replaced("a worker has taken the tenant over")
-                await one.execute(END_TASKS, order.tenant_id)
                 await undo(one, order.tenant_id, datetime.now(UTC))
                 await record(one, entry)
     typer.echo(f"tenant {order.tenant_id} has no Odoo any more")
@@ -106,7 +103,21 @@ async def _chosen(workshop: Workshop, order: Order) -> Connection | None:
     """Return what is to be dropped, or end the command where that must not be now."""
     tenant_id = order.tenant_id
     async with workshop.database.tenant_transaction(tenant_id) as connection:
-        found = await overview(connection, tenant_id)
+        await _at_rest(connection, tenant_id)
+    site = await workshop.sites.get(tenant_id)
+    here = workshop.server.settings.server_url
+    if site is not None and site.server_url != here:
+        fail(f"{site.db_name} is on {site.server_url}; odoo.server_url is {here}")
+    return site
+
+
+async def _at_rest(connection: PoolConnectionProxy, tenant_id: int) -> None:
+    """End the command while the tenant is being set up.
+
+    Raises:
+        NoSuchTenant: when there is none by this number.
+    """
+    found = await overview(connection, tenant_id)
     if not found:
         raise NoSuchTenant(tenant_id)
     if found[0].onboarding not in AT_REST:
@@ -114,11 +125,6 @@ async def _chosen(workshop: Workshop, order: Order) -> Connection | None:
             f"tenant {tenant_id} is being set up ({found[0].onboarding}): wait until "
             "that has ended, well or not; a worker must run for it"
         )
-    site = await workshop.sites.get(tenant_id)
-    here = workshop.server.settings.server_url
-    if site is not None and site.server_url != here:
-        fail(f"{site.db_name} is on {site.server_url}; odoo.server_url is {here}")
-    return site
 
 
 async def _drop_database(
@@ -135,6 +141,12 @@ async def _drop_database(
     if order.dump is not None:
         size = await _dumped(site, order.dump)
         typer.echo(f"dumped to {order.dump}: {size:,} bytes")
+    # What is wrong with the manager is found before anybody is told that Odoo is gone.
+    await site.databases.preflight()
+    async with workshop.database.tenant_transaction(order.tenant_id) as one:
+        await _at_rest(one, order.tenant_id)
+        # Before it is: killed in between, none is called ready whose database is gone.
+        await undo(one, order.tenant_id, datetime.now(UTC))
     await site.safe.still_ours()
     await site.databases.drop(site.name)
     typer.echo(f"the database {site.name} is dropped")
@@ -147,12 +159,13 @@ async def _is_there(workshop: Workshop, site: Site, connection: Connection) -> b
     Raises:
         NotOurs: when it is not this tenant's, or nobody can tell.
     """
-    kept = await site.safe.kept()
     state = await site.databases.state(site.name)
     if state is State.MISSING:
         if await _is_closed(workshop, site.name):
             raise errors.NotOurs(f"{site.name} takes no connections: open it by SQL")
         return False
+    # Not before: of one that was dropped by hand nothing need be opened.
+    kept = await site.safe.kept()
     if kept is None or not kept.begun:
         raise errors.NotOurs(f"{site.name} is there, and we have never asked for it")
     if state is State.BROKEN and not connection.made:
@@ -184,9 +197,7 @@ async def _is_closed(workshop: Workshop, name: str) -> bool:
     if not workshop.server.settings.postgres_url.get_secret_value():
         return False
     async with odoo_postgres(workshop.server) as server:
-        query = "SELECT 1 FROM pg_database WHERE datname = $1"
-        found = await server.fetchval(query, name)
-    return found is not None
+        return await exists(server, name)
 
 
 async def _dumped(site: Site, file: Path) -> int:

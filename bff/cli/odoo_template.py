@@ -14,32 +14,23 @@ from bff.cli.common import ConfigFile, fail
 from bff.cli.odoo_template_drop import drop
 from bff.cli.working import as_worker, load_odoo, odoo_postgres, run
 from bff.outbound import client_session
+from bff.sites import operating
 from bff.sites.safe import TemplateSafe
 from odoo.errors import BadName, OdooError
 from odoo.names import checked
-from odoo.preparing import build_template
+from odoo.preparing import build_template, recipe_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    import asyncpg
-
     from bff.config import Config
     from bff.database import Database
+    from bff.sites.operating import TemplateRow
     from bff.sites.server import OdooServer
 
 template = typer.Typer(
     help="The databases that tenants' Odoo is copied from.", no_args_is_help=True
 )
-# Of all who build or drop, one at a time.
-LOCK = 0x6F_64_6F_6F_74_70_6C
-LIST = """
-SELECT name, series, usable, created_at,
-  (SELECT count(*) FROM odoo_connections AS one WHERE one.template = made.name)
-    AS tenants,
-  (SELECT count(*) FROM odoo_warm AS one WHERE one.template = made.name) AS warm
-FROM odoo_templates AS made ORDER BY created_at, name
-"""
 
 
 @template.command("build")
@@ -57,7 +48,8 @@ def build_command(
 
     With odoo.postgres_url it is closed: PostgreSQL copies it, and nobody connects.
     Killed or broken off, the same command goes on. Once it is there, a new tenant's
-    Odoo takes seconds. Build another after changing odoo.apps or upgrading Odoo.
+    Odoo takes seconds. Build another after changing odoo.apps or upgrading Odoo: one by
+    a name of your own (--name, odoo.template) is not made anew until it is dropped.
     """
     run(_build(load_odoo(config), name))
 
@@ -88,7 +80,7 @@ def drop_command(
 async def alone(database: Database) -> AsyncGenerator[None]:
     """Be the only one who builds or drops a template, or end the command."""
     async with database.shared_transaction() as connection:
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+        if not await operating.alone(connection):
             fail("another command is at the templates just now; wait until it is done")
         yield
 
@@ -102,8 +94,10 @@ async def _build(settings: Config, name: str) -> None:
         workshop = make_workshop(settings, db, http)
         server = workshop.server
         series = await server.databases.preflight()
-        wanted = await _named(db, name or server.template_for(series))
-        safe = TemplateSafe(db, workshop.ring, wanted, series)
+        recipe = recipe_of(settings.odoo.apps)
+        wanted = name or server.template_for(series)
+        await _check(db, wanted, series, recipe)
+        safe = TemplateSafe(db, workshop.ring, wanted, series, recipe)
         connect = None
         if settings.odoo.postgres_url.get_secret_value():
             connect = partial(odoo_postgres, server)
@@ -136,19 +130,28 @@ async def _drop(settings: Config, name: str, *, force: bool) -> None:
         await drop(make_workshop(settings, db, http), name, force=force)
 
 
-async def _named(database: Database, name: str) -> str:
-    """Return a name that is free for a template, or end the command."""
+async def _check(database: Database, name: str, series: str, recipe: str) -> None:
+    """End the command unless *name* is free, or a template that is made like this."""
     try:
         checked(name)
     except BadName as error:
         fail(f"--name: {error}")
     async with database.shared_transaction() as connection:
-        taken = await connection.fetchval(
-            "SELECT tenant_id FROM odoo_connections WHERE db_name = $1", name
-        )
+        taken = await operating.tenant_of(connection, name)
+        row = (await operating.templates(connection)).get(name)
     if taken is not None:
         fail(f"{name} is the database of tenant {taken}")
-    return name
+    if row is None:
+        return
+    first = (
+        f"drop it first (`bff odoo template drop {name} --force`), or give another "
+        "name (--name)"
+    )
+    if row.series != series:
+        fail(f"{name} was made for Odoo {row.series}, the server is {series}: {first}")
+    # Nobody knows it of one that an older release has made.
+    if row.recipe not in {"", recipe}:
+        fail(f"{name} was made with other odoo.apps, or by another release: {first}")
 
 
 def _progress() -> Callable[[str], None]:
@@ -163,13 +166,13 @@ def _progress() -> Callable[[str], None]:
 async def _list(settings: Config) -> None:
     async with as_worker(settings) as db, client_session() as http:
         async with db.shared_transaction() as connection:
-            rows = await connection.fetch(LIST)
+            rows = await operating.templates(connection)
         used = await _in_use(make_workshop(settings, db, http).server)
     if not rows:
         typer.echo("there is none: `bff odoo template build` makes it")
-    for row in rows:
+    for row in rows.values():
         typer.echo(_line(row, used))
-    if used and used not in {row["name"] for row in rows}:
+    if used and used not in rows:
         typer.echo(f"{used} would be used, and is missing: bff odoo template build")
 
 
@@ -184,14 +187,14 @@ async def _in_use(server: OdooServer) -> str:
         return ""
 
 
-def _line(row: asyncpg.Record, used: str) -> str:
-    state = "usable" if row["usable"] else "not finished, or being dropped"
+def _line(row: TemplateRow, used: str) -> str:
+    state = "usable" if row.usable else "not finished, or being dropped"
     words = [
-        f"{row['name']}: Odoo {row['series']}, {state}",
-        f"made {row['created_at']:%Y-%m-%d}",
-        f"{row['tenants']} tenants",
-        f"{row['warm']} ready copies",
+        f"{row.name}: Odoo {row.series}, {state}",
+        f"made {row.created_at:%Y-%m-%d}",
+        f"{row.tenants} tenants",
+        f"{row.warm} ready copies",
     ]
-    if row["name"] == used:
+    if row.name == used:
         words.append("in use")
     return ", ".join(words)

@@ -59,7 +59,11 @@ def add(app: typer.Typer) -> None:
 
     @app.command("worker")
     def worker_command(config: ConfigFile = None) -> None:
-        """Run onboarding jobs only, for where `bff serve` does not embed a worker."""
+        """Do all background work and serve nothing, for `[worker] embedded = false`.
+
+        Setting tenants up, what is asked of their Odoo, new keys, copies made in
+        advance, tidying up, and the register: several may run at once.
+        """
         settings = load(config)
         url = url_of(settings.database.worker_url, "database.worker_url")
         access_log.configure(settings.telemetry)

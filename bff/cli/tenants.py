@@ -14,6 +14,7 @@ from bff.cli.common import ConfigFile, examples, fail, load
 from bff.cli.working import TenantId, as_worker, run
 from bff.onboarding.phases import document
 from bff.onboarding.store import OnboardingStore
+from bff.sites import operating
 from bff.sites.store import Sites
 from bff.tenancy.operating import NoSuchTenant, overview, people_of
 
@@ -31,10 +32,6 @@ tenants_changing.add(tenants)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 HEAD = ("ID", "NAME", "STATUS", "ONBOARDING", "ODOO DATABASE", "KEY ENDS")
-TASKS = """
-SELECT kind, run, state, code, problem, asked_at, finished_at FROM odoo_tasks
-WHERE tenant_id = $1 ORDER BY asked_at, kind
-"""
 
 
 @tenants.command(
@@ -80,6 +77,8 @@ def retry_command(tenant_id: TenantId, config: ConfigFile = None) -> None:
 
     It is what the tenant's own people do by the button on their page. Mend the cause
     first: `bff tenants show ID` has the sentence, the worker's log the rest.
+
+    A tenant that was made ready before there was an Odoo gets its own by this.
     """
     started = run(_retry(load(config), tenant_id))
     if started is None:
@@ -112,7 +111,7 @@ async def _one(settings: Config, tenant_id: int) -> dict[str, Any]:
             if not found:
                 raise NoSuchTenant(tenant_id)
             people = await people_of(connection, tenant_id)
-            tasks = await connection.fetch(TASKS, tenant_id)
+            tasks = await operating.tasks(connection, tenant_id)
         store = OnboardingStore(db, settings.onboarding)
         begun = await store.get(tenant_id)
         site = await Sites(db).get(tenant_id)
@@ -125,7 +124,7 @@ async def _one(settings: Config, tenant_id: int) -> dict[str, Any]:
         **asdict(people),
         "onboarding": document(tenant_id, begun[0] if begun else None),
         "odoo": asdict(site) if site else None,
-        "tasks": [dict(row) for row in tasks],
+        "tasks": tasks,
     }
 
 
@@ -137,7 +136,9 @@ async def _retry(settings: Config, tenant_id: int) -> Started | None:
             raise NoSuchTenant(tenant_id)
         if found[0].status == "suspended":
             fail(f"tenant {tenant_id} is suspended: `bff tenants resume {tenant_id}`")
-        return await OnboardingStore(db, settings.onboarding).retry(tenant_id)
+        with_odoo = bool(settings.odoo.server_url)
+        store = OnboardingStore(db, settings.onboarding, with_odoo=with_odoo)
+        return await store.retry(tenant_id)
 
 
 def _row(one: Overview) -> tuple[str, ...]:

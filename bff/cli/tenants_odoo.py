@@ -10,24 +10,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from bff.cli.common import fail
-from bff.sites.tasks import READ, Kind, ask, read
+from bff.sites import operating
+from bff.sites.tasks import ask, look
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
     from bff.database import Database
-    from bff.sites.tasks import Task
+    from bff.sites.tasks import Kind, Task
 
 # Seconds between two looks at the task.
 STEP = 0.2
-OPPOSITE = {Kind.SUSPEND: Kind.RESUME, Kind.RESUME: Kind.SUSPEND}
-# Also one that has begun: whoever takes up what a killed worker left would undo what is
-# asked for now. One that is at work ends first: a tenant is in one hand at a time.
-SUPERSEDE = """
-UPDATE odoo_tasks SET state = 'failed', code = 'superseded',
-  problem = 'The opposite was asked for since.', finished_at = now()
-WHERE tenant_id = $1 AND kind = $2 AND state IN ('queued', 'running')
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +38,8 @@ async def ask_odoo(
     connection: PoolConnectionProxy, tenant_id: int, kind: Kind
 ) -> AskedOdoo:
     """Ask for it in the tenant's transaction, which also takes the opposite back."""
-    made = await connection.fetchval(
-        "SELECT made FROM odoo_connections WHERE tenant_id = $1", tenant_id
-    )
-    await connection.execute(SUPERSEDE, tenant_id, str(OPPOSITE[kind]))
+    made = await operating.is_made(connection, tenant_id)
+    await operating.supersede(connection, tenant_id, kind)
     if not made:
         return AskedOdoo(None, unmade=made is not None)
     return AskedOdoo((await ask(connection, tenant_id, kind)).task)
@@ -60,8 +51,8 @@ async def told(database: Database, asked: AskedOdoo, seconds: float) -> None:
         said = "it has no Odoo of its own"
         if asked.unmade:
             said = (
-                "its Odoo is being made, or has failed to be; run this again once "
-                "`bff tenants show` says that it is there"
+                "its Odoo is not made yet: while the tenant is suspended it is made no "
+                "further and nobody gets in; afterwards `bff tenants retry` goes on"
             )
         typer.echo(said)
         return
@@ -88,8 +79,7 @@ async def _waited(database: Database, task: Task, seconds: float) -> Task:
     until = time.monotonic() + seconds
     while True:
         async with database.tenant_transaction(task.tenant_id) as connection:
-            (row,) = await connection.fetch(READ, task.tenant_id, str(task.kind))
-        found = read(row)
+            found = await look(connection, task.tenant_id, task.kind)
         if found.is_over or found.run != task.run or time.monotonic() >= until:
             return found
         await asyncio.sleep(STEP)

@@ -38,6 +38,7 @@ BATCH, PATIENCE = leads.MOST, 60.0
 TRIES, FIRST_PAUSE = 5, 1.0
 # So many refusals are kept in words.
 KEPT_ERRORS = 100
+REFUSED = "Odoo did not take this company as a lead."
 CLOSED = "Your Odoo is suspended. Ask the people who run this service."
 
 
@@ -61,7 +62,10 @@ class Progress:
     def after(self, sent: Sequence[Scored], pushed: Pushed) -> Progress:
         """Return the progress after another batch."""
         named = [
-            {"company_id": company, "error": why}
+            {
+                "company_id": company,
+                "error": REFUSED if company in pushed.internal else why,
+            }
             for company, why in pushed.errors.items()
         ]
         return replace(
@@ -131,10 +135,14 @@ class OdooSync:
         most = min(BATCH, limit - progress.seen)
         sent = await page(workshop.database, tenant_id, min_score, progress.place, most)
         if sent:
-            site = workshop.site(connection, hold).patient(PATIENCE)
+            current = await workshop.upgraded(connection, hold)
+            site = workshop.site(current, hold).patient(PATIENCE)
             models = await workshop.models(site)
             batch = [one.lead for one in sent]
             pushed = await leads.push(models, str(tenant_id), batch)
+            for company in pushed.internal:
+                why = pushed.errors[company]
+                log.warning("Odoo refused company %d: %s", company, why)
             progress = progress.after(sent, pushed)
         if len(sent) == BATCH and progress.seen < limit:
             return More(result=dump(progress))

@@ -19,9 +19,10 @@ PAYLOAD: dict[str, Any] = {
 
 
 async def add(connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int) -> None:
-    """Add it, unless there is one by its name; its candidates are found later."""
+    """Add it, unless there is one already; its candidates are found later."""
     await connection.execute(
-        "INSERT INTO icp_rules (tenant_id, name, payload) VALUES ($1, $2, $3) "
+        "INSERT INTO icp_rules (tenant_id, name, payload) SELECT $1, $2, $3 "
+        "WHERE NOT EXISTS (SELECT FROM icp_rules WHERE tenant_id = $1) "
         "ON CONFLICT (tenant_id, name) DO NOTHING",
         tenant_id,
         NAME,

@@ -8,7 +8,6 @@ from bff import daily_caps
 from bff.client_address import network_of
 from bff.database import set_tenant
 from bff.errors import OnboardingClosed
-from bff.onboarding import first_rule
 
 if TYPE_CHECKING:
     import asyncpg
@@ -63,5 +62,4 @@ async def found(
         founder.sub,
         founder.email,
     )
-    await first_rule.add(connection, tenant_id)
     return tenant_id

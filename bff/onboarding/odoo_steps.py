@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bff.config_odoo import KEY_DAYS
 from bff.onboarding.odoo_place import ensure_row, opened
 from bff.onboarding.phases import State
 from bff.onboarding.worker import Outcome, PhaseFailed
 from odoo import errors
 from odoo.cloning import ByRpc
+from odoo.keys import end_of
 from odoo.making import ensure_database
 from odoo.ownership import take_ownership
 from odoo.preparing import prepare
@@ -84,10 +84,8 @@ class OdooSteps:
             kept = await site.kept()
             template = await self._template_of(connection, kept, site.series)
             if not kept.key:
-                # Before it is minted: never later than Odoo's own, which has a day.
-                ends = datetime.now(UTC) + timedelta(days=KEY_DAYS)
-                ends = ends.replace(hour=0, minute=0, second=0, microsecond=0)
-                await place.note(key_expires_at=ends)
+                # Before it is minted: never later than Odoo's own.
+                await place.note(key_expires_at=end_of(datetime.now(UTC)))
             if template is None:
                 said = SLOWLY
                 await say(said)
@@ -96,7 +94,7 @@ class OdooSteps:
                 said = COPIED.format(template.name)
                 await place.note(template=template.name)
                 await say(COPYING.format(template.name))
-                way = workshop.way(site.series, tenant_id)
+                way = workshop.way(site.series, tenant_id, site.safe)
                 await ensure_database(site, marker, template, way)
             await say(OWNING)
             await take_ownership(site, marker, template)

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bff.audit import SYSTEM
-from bff.config_odoo import KEY_DAYS
 from bff.database import DatabaseUnavailable
+from bff.errors import TenantSuspended
 from bff.onboarding.odoo_steps import NO_ADMIN, founder_of
 from bff.onboarding.worker import utc_now
 from bff.sites.failures import Failure, failure_of
@@ -19,6 +19,7 @@ from bff.sites.safe import Replaced
 from bff.sites.tasks import Kind
 from odoo.client import HASH_SECONDS
 from odoo.errors import NotReady
+from odoo.keys import end_of
 from odoo.ownership import rotate_key
 from odoo.repairing import repair
 from odoo.suspending import resume, suspend
@@ -64,10 +65,10 @@ class OdooTasks:
 
     async def verify(self, task: Task, hold: Hold) -> Mapping[str, Any]:
         """Write and read with the tenant's key, and note what came of it."""
-        _, site = await self._opened(hold)
+        connection = await self.workshop.made(hold)
         sites = self.workshop.sites
         try:
-            await _tried(site, task)
+            await _tried(await self._site(connection, hold), task)
         except (DatabaseUnavailable, Replaced):
             raise  # nothing is known of Odoo
         except Exception as error:
@@ -103,14 +104,19 @@ class OdooTasks:
     async def suspend(self, task: Task, hold: Hold) -> Mapping[str, Any]:
         """Let nobody of the tenant into its Odoo any more."""
         _, site = await self._opened(hold)
-        people = await suspend(site)
+        until = end_of(self.now())
+        people = await suspend(site)  # which makes another key
         entry = SYSTEM.did("odoo.suspended", task.tenant_id, people=people)
-        if not await self.workshop.sites.note(hold, active=False, entry=entry):
+        if not await self.workshop.sites.note(
+            hold, key_expires_at=until, active=False, entry=entry
+        ):
             raise Replaced
         return {"people": people}
 
     async def resume(self, task: Task, hold: Hold) -> Mapping[str, Any]:
         """Let those into it again who were suspended; the key may be old by now."""
+        if not await self.store.is_active(task.tenant_id):
+            raise Failure("tenant_suspended", TenantSuspended.detail)
         connection, site = await self._opened(hold)
         people = await resume(site)
         entry = SYSTEM.did("odoo.resumed", task.tenant_id, people=people)
@@ -121,12 +127,16 @@ class OdooTasks:
         return {"people": people}
 
     async def _opened(self, hold: Hold) -> tuple[Connection, Site]:
-        """Return a tenant's database; what its calls may take covers a hash or two."""
         connection = await self.workshop.made(hold)
-        return connection, self.workshop.site(connection, hold).patient(HASH_SECONDS)
+        return connection, await self._site(connection, hold)
+
+    async def _site(self, connection: Connection, hold: Hold) -> Site:
+        """Return a tenant's database; what its calls may take covers a hash or two."""
+        connection = await self.workshop.upgraded(connection, hold)
+        return self.workshop.site(connection, hold).patient(HASH_SECONDS)
 
     async def _rotated(self, site: Site, hold: Hold) -> None:
-        until = self.now() + timedelta(days=KEY_DAYS)
+        until = end_of(self.now())
         await rotate_key(site)
         entry = SYSTEM.did("odoo.key_rotated", hold.tenant_id)
         if not await self.workshop.sites.note(hold, key_expires_at=until, entry=entry):

@@ -23,6 +23,8 @@ class State(StrEnum):
 FINISHED = (State.DONE, State.SKIPPED)
 # What may fail and still leave a workspace that can be used.
 OPTIONAL = frozenset({"seeding"})
+# Why phases are left out where there is no Odoo; rows keep it, so it must not change.
+NO_ODOO = "Odoo is not configured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,14 @@ class Progress:
                 return phase.name
         return None
 
+    @property
+    def lacks_odoo(self) -> bool:
+        """Tell whether a phase was left out only because there was no Odoo then."""
+        return any(
+            phase.state is State.SKIPPED and phase.detail == NO_ODOO
+            for phase in self.phases
+        )
+
     def begin(self, name: str, at: str) -> Progress:
         """Return the progress with *name* at work."""
         return self._with(
@@ -111,8 +121,13 @@ class Progress:
         failed = self._with(name, state=State.FAILED, finished_at=at, detail=sentence)
         return replace(failed, error=sentence, code=code)
 
-    def retry(self) -> Progress:
-        """Return the next attempt: what is not done, of whatever kind, begins anew."""
+    def retry(self, *, anew: bool = False) -> Progress:
+        """Return the next attempt: what is not done, of whatever kind, begins anew.
+
+        With *anew* all of it does: Odoo's phases need what the first one leaves.
+        """
+        if anew:
+            return Progress(attempt=self.attempt + 1)
         phases = tuple(
             phase if phase.state in FINISHED else Phase(phase.name)
             for phase in self.phases

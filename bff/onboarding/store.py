@@ -13,9 +13,10 @@ from bff import daily_caps
 from bff.audit import SYSTEM, Actor, record
 from bff.database import set_tenant
 from bff.errors import TenantSuspended, Unavailable
+from bff.onboarding import first_rule
 from bff.onboarding.founding import found
 from bff.onboarding.phases import Progress, dump, read
-from bff.sessions.standing import ACTIVE
+from bff.sessions.standing import ACTIVE, is_active
 
 if TYPE_CHECKING:
     import asyncpg
@@ -23,19 +24,22 @@ if TYPE_CHECKING:
     from bff.config import Onboarding as Settings
     from bff.database import Database
 
-JOB = "onboarding"
+# Whoever has no Odoo does not know the second name, and cannot take such a job.
+JOB, JOB_WITH_ODOO = "onboarding", "onboarding_odoo"
 CHANNEL = "onboarding"
 # Where an attempt ends; nothing is saved of it after that.
 OUTCOMES = ("ready", "error")
 
 
-# Who is admin by claim alone counts as founder only: nobody else's token is at hand.
+# Who is admin by claim alone counts as founder only, since nobody else's token is at
+# hand; and last: the claim may be gone by now.
 OWNER = """
 SELECT sub, email, name AS tenant_name FROM tenant_users
 JOIN tenants USING (tenant_id) JOIN onboarding USING (tenant_id)
 WHERE tenant_id = $1 AND removed_at IS NULL
   AND ('admin' = ANY (roles) OR (user_id = founder AND founder_by_claim))
-ORDER BY user_id <> founder, tenant_users.created_at, sub LIMIT 1
+ORDER BY NOT ('admin' = ANY (roles)), user_id <> founder, tenant_users.created_at, sub
+LIMIT 1
 """
 BEGIN = """
 INSERT INTO onboarding (tenant_id, phases, founder, founder_by_claim)
@@ -44,10 +48,12 @@ VALUES ($1, $2, $3, $4 AND NOT EXISTS (
   WHERE tenant_id = $1 AND user_id = $3 AND 'admin' = ANY (roles)))
 ON CONFLICT DO NOTHING RETURNING true
 """
-# An admin by claim takes a failed onboarding over that has no admin at all.
+# An admin by claim takes an onboarding over that has no admin at all, if it failed or
+# is without the Odoo that there is by now.
 SUCCEED = """
 UPDATE onboarding SET founder = $2, founder_by_claim = true
-WHERE tenant_id = $1 AND status = 'error' AND NOT founder_by_claim AND NOT EXISTS (
+WHERE tenant_id = $1 AND NOT founder_by_claim AND (status = 'error'
+  OR $3 AND status = 'ready' AND phases @> '[{"state": "skipped"}]') AND NOT EXISTS (
   SELECT FROM tenant_users WHERE tenant_id = $1 AND removed_at IS NULL
   AND 'admin' = ANY (roles))
 """
@@ -92,11 +98,18 @@ class Started:
 
 
 class OnboardingStore:
-    """Start, read and advance onboarding."""
+    """Start, read and advance onboarding.
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    *with_odoo* tells that tenants get an Odoo: those that were made ready while there
+    was none may be set up again.
+    """
+
+    def __init__(
+        self, database: Database, settings: Settings, *, with_odoo: bool = False
+    ) -> None:
         self._database = database
         self._settings = settings
+        self._with_odoo = with_odoo
 
     async def start(self, founder: Founder, tenant_id: int | None) -> Started:
         """Start, restart or find the onboarding of a person's tenant, all or nothing.
@@ -146,10 +159,11 @@ class OnboardingStore:
     async def retry(self, tenant_id: int) -> Started | None:
         """Restart what has failed, as an operator; None before there is anything.
 
+        What is ready without the Odoo that there is by now is set up again as well.
         What is under way is only given its job again, should that have been lost.
         """
         async with self._database.tenant_transaction(tenant_id) as connection:
-            started = await _resumed(connection, tenant_id)
+            started = await self._resumed(connection, tenant_id)
             if started is not None and started.fresh:
                 attempt = started.progress.attempt
                 entry = SYSTEM.did("onboarding.restarted", tenant_id, attempt=attempt)
@@ -181,10 +195,17 @@ class OnboardingStore:
         return found
 
     async def owner(self, tenant_id: int) -> Owner | None:
-        """Return the founder if they are an admin still, else the oldest admin."""
+        """Return the founder if they are an admin still, else the oldest admin.
+
+        Where there is none, whoever founded it as admin by a claim of their token.
+        """
         async with self._database.tenant_transaction(tenant_id) as connection:
             row = await connection.fetchrow(OWNER, tenant_id)
         return Owner(**dict(row)) if row else None
+
+    async def is_active(self, tenant_id: int) -> bool:
+        """Tell whether a tenant is not suspended."""
+        return await is_active(self._database, tenant_id)
 
     async def claim(self, tenant_id: int) -> tuple[Progress, int] | None:
         """Take the work up and return the progress with our fencing number."""
@@ -196,7 +217,11 @@ class OnboardingStore:
             )
         if row is None:
             return None
-        return read(row["phases"], row["attempt"], row["error"]), row["fence"]
+        progress = read(row["phases"], row["attempt"], row["error"])
+        if self._with_odoo and progress.lacks_odoo and progress.status not in OUTCOMES:
+            # Another worker has begun with it that has no Odoo.
+            progress = Progress(attempt=progress.attempt)
+        return progress, row["fence"]
 
     async def save(self, tenant_id: int, progress: Progress, fence: int) -> bool:
         """Write progress and tell everybody; False when someone else took over."""
@@ -230,42 +255,59 @@ class OnboardingStore:
             founder.is_admin,
         )
         if made:
-            await _enqueue(connection, tenant_id, first.attempt)
+            # Here, whoever has made the tenant: an operator, or a first sign-in.
+            await first_rule.add(connection, tenant_id)
+            await _enqueue(connection, tenant_id, first.attempt, self._job)
             return Started(tenant_id, first, fresh=True)
         if founder.is_admin:
-            await connection.execute(SUCCEED, tenant_id, founder.user_id)
-        resumed = await _resumed(connection, tenant_id)
+            await connection.execute(
+                SUCCEED, tenant_id, founder.user_id, self._with_odoo
+            )
+        resumed = await self._resumed(connection, tenant_id, by_admin=founder.is_admin)
         if resumed is None:
             raise Unavailable  # the tenant is being deleted
         return resumed
 
+    async def _resumed(
+        self,
+        connection: asyncpg.pool.PoolConnectionProxy,
+        tenant_id: int,
+        *,
+        by_admin: bool = True,
+    ) -> Started | None:
+        """Let what has failed begin again, what is under way go on; None: nothing is.
 
-async def _resumed(
-    connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int
-) -> Started | None:
-    """Let what has failed begin again, and what is under way go on; None: nothing is.
+        A queue that was emptied by hand must not leave a tenant half-way.
+        """
+        row = await connection.fetchrow(
+            "SELECT phases, attempt, error, fence FROM onboarding "
+            "WHERE tenant_id = $1 FOR UPDATE",
+            tenant_id,
+        )
+        if row is None:
+            return None
+        progress = read(row["phases"], row["attempt"], row["error"])
+        lacking = self._with_odoo and progress.lacks_odoo
+        again = progress.status == "error" or (
+            lacking and by_admin and progress.status == "ready"
+        )
+        if again:
+            progress = progress.retry(anew=lacking)
+            await _write(connection, tenant_id, progress, row["fence"])
+        if progress.status != "ready":
+            await _enqueue(connection, tenant_id, progress.attempt, self._job)
+        return Started(tenant_id, progress, fresh=again)
 
-    A queue that was emptied by hand must not leave a tenant half-way.
-    """
-    row = await connection.fetchrow(
-        "SELECT phases, attempt, error, fence FROM onboarding "
-        "WHERE tenant_id = $1 FOR UPDATE",
-        tenant_id,
-    )
-    if row is None:
-        return None
-    progress = read(row["phases"], row["attempt"], row["error"])
-    failed = progress.status == "error"
-    if failed:
-        progress = progress.retry()
-        await _write(connection, tenant_id, progress, row["fence"])
-    if progress.status != "ready":
-        await _enqueue(connection, tenant_id, progress.attempt)
-    return Started(tenant_id, progress, fresh=failed)
+    @property
+    def _job(self) -> str:
+        return JOB_WITH_ODOO if self._with_odoo else JOB
 
 
 def key_of(tenant_id: int, attempt: int) -> str:
-    """Return what a job is known by, of which there is one at most."""
+    """Return what a job is known by, of which there is one at most.
+
+    By either name: who has no Odoo must not queue a second one that undoes the first.
+    """
     return f"{JOB}:{tenant_id}:{attempt}"
 
 
@@ -292,7 +334,7 @@ async def _write(
 
 
 async def _enqueue(
-    connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int, attempt: int
+    connection: asyncpg.pool.PoolConnectionProxy, tenant_id: int, attempt: int, job: str
 ) -> None:
     """Add the job in the caller's transaction: both happen or neither.
 
@@ -302,7 +344,7 @@ async def _enqueue(
     # The proxy does all that a connection does; PgQueuer's types do not know it.
     driver = AsyncpgDriver(cast("asyncpg.Connection", connection))
     await Queries(driver).enqueue(
-        JOB,
+        job,
         str(tenant_id).encode(),
         dedupe_key=key_of(tenant_id, attempt),
         on_conflict="skip",

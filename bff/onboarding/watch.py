@@ -39,7 +39,9 @@ class Watch:
             hears = self._listener.hears and tenant_id is not None
             limit = seconds if hears else min(seconds, POLL)
             with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), limit)
+                # Not wait_for: before 3.12 it may swallow a cancellation.
+                async with asyncio.timeout(limit):
+                    await event.wait()
             woken = event.is_set()
             event.clear()
             return woken

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from bff.database import DatabaseUnavailable
-from bff.onboarding.phases import State
+from bff.onboarding.phases import NO_ODOO, State
 from bff.sites.failures import failure_of, passes
+from bff.sites.holding import StillHeld
 from bff.sites.safe import Replaced
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NO_ODOO = "Odoo is not configured"
 AGAIN = "We try again: {0} of {1}."
+SUSPENDED = "Your workspace is suspended. Try again once it is open."
 # How often a phase is tried where time alone may help, and the first pause, seconds;
 # each is twice the one before.
 TRIES, FIRST_PAUSE = 5, 1.0
+# Somebody else has the tenant's database in hand: the queue waits for as long as that.
+IN_HAND = (Replaced, StillHeld)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,13 @@ class PhaseFailed(Exception):
     def __init__(self, sentence: str, code: str = "phase_failed") -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class Suspended(PhaseFailed):
+    """Tell that the tenant is suspended: nothing more is made for it until resumed."""
+
+    def __init__(self) -> None:
+        super().__init__(SUSPENDED, "tenant_suspended")
 
 
 class TakenOver(Exception):
@@ -127,7 +137,8 @@ class Runner:
         """Run every phase that is not finished; stop at a failure or a newer worker.
 
         Raises:
-            Replaced: when a task has the tenant's database in hand; come again.
+            Replaced, StillHeld: when a task has the tenant's database in hand; come
+                again.
             DatabaseUnavailable: when the row cannot be written; come again.
         """
         claimed = await self._store.claim(tenant_id)
@@ -162,7 +173,7 @@ class Runner:
                 "tenant %d: %s failed (%s)", tenant_id, name, error.code, exc_info=error
             )
             return progress.fail(name, self._at(), str(error), error.code)
-        except Replaced:
+        except IN_HAND:
             # Another onboarding has the database, or a task, for a moment.
             await self._save(tenant_id, progress, fence)
             raise
@@ -188,8 +199,8 @@ class Runner:
         pause = FIRST_PAUSE
         for count in range(1, TRIES):
             try:
-                return await self._steps[name](tenant_id, say)
-            except (PhaseFailed, DatabaseUnavailable, Replaced, TakenOver):
+                return await self._step(tenant_id, name, say)
+            except (*IN_HAND, PhaseFailed, DatabaseUnavailable, TakenOver):
                 raise
             except Exception as error:
                 if not passes(error):
@@ -200,6 +211,11 @@ class Runner:
                 await say(f"{failure_of(error)[1]} {AGAIN.format(count, TRIES - 1)}")
             await self._sleep(pause)
             pause *= 2
+        return await self._step(tenant_id, name, say)
+
+    async def _step(self, tenant_id: int, name: str, say: Say) -> Outcome:
+        if not await self._store.is_active(tenant_id):
+            raise Suspended
         return await self._steps[name](tenant_id, say)
 
     def _at(self) -> str:

@@ -71,8 +71,11 @@ def may_be_set(value: str, ours: Collection[str]) -> bool:
 
 
 def _is_ours(pair: str, ours: Collection[str]) -> bool:
-    name = _PREFIX.sub("", pair.partition("=")[0].strip(), count=1).lower()
+    name = _plain(pair.partition("=")[0].strip())
     # Ours may be in parts: NAME.1, NAME.2 …
-    return name.startswith(_OURS) or name.partition(".")[0] in {
-        one.lower() for one in ours
-    }
+    return name.startswith(_OURS) or name.partition(".")[0] in map(_plain, ours)
+
+
+def _plain(name: str) -> str:
+    """Return a cookie's name without its prefix, which settings may give ours, too."""
+    return _PREFIX.sub("", name, count=1).lower()

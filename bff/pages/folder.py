@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bff.pages.conditions import CODINGS, Version
-from bff.pages.names import PAGES, type_of
+from bff.pages.names import PAGES, is_packed_page, type_of
 from bff.pages.opening import FolderGone, opened_file, opened_folder
 from bff.pages.policy import inline_hashes
 
@@ -41,11 +41,12 @@ class Found:
     size: int
     content: bytes | FileIO
     scripts: tuple[str, ...] = ()  # what allows those that stand in a page
+    is_packed_page: bool = False  # asked for by its own name, packed as it is
 
     @property
     def is_page(self) -> bool:
         """Tell whether it is a page, not something that pages load."""
-        return self.media_type in PAGES
+        return self.is_packed_page or self.media_type in PAGES
 
     def read(self, offset: int, length: int) -> bytes:
         """Return so many bytes from *offset* on, fewer at the end."""
@@ -101,7 +102,8 @@ class Folder:
     def _first(self, folder: int, last: bytes, codings: Sequence[str]) -> Found | None:
         for name in (last, last + b".html") if last else (INDEX,):
             if (found := self._read(folder, name, codings)) is not None:
-                return found
+                packed = is_packed_page(name.decode())
+                return replace(found, is_packed_page=True) if packed else found
         return None
 
     def _has_index(self, names: list[bytes]) -> bool:

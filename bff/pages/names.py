@@ -37,6 +37,7 @@ TYPES = {
     ".xml": "application/xml",
 }
 PAGES = frozenset({"text/html", "application/xhtml+xml"})
+_PACKED = re.compile(r"(?:\.(?:br|gz))+\Z", re.IGNORECASE)
 _WRITTEN = frozenset({"application/json", "application/manifest+json"})
 _KNOWN = MimeTypes()
 # Below these nothing is a page of an application that finds its own way.
@@ -49,6 +50,12 @@ def type_of(name: str) -> str:
     dot = name.rfind(".")
     suffix = name[dot:].lower() if dot > 0 else ""
     return TYPES.get(suffix) or _KNOWN.types_map[True].get(suffix) or UNKNOWN
+
+
+def is_packed_page(name: str) -> bool:
+    """Tell whether a file is a page that was packed, as `index.html.gz` is."""
+    plain = _PACKED.sub("", name)
+    return plain != name and type_of(plain) in PAGES
 
 
 def is_text(media_type: str) -> bool:

@@ -36,10 +36,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETRY = {"Retry-After": "2"}
 READS = frozenset({"GET", "HEAD"})
 KEPT = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED})
-# Under way at once in one process; open files are asked for without a session.
-MOST = 2000
+# Under way at once in one process; and of these without a session, so that whoever has
+# none never takes the place of those who have.
+MOST, MOST_OPEN = 2000, 1000
 
 
 class UiProxy(Proxy):
@@ -88,6 +90,7 @@ class Upstream:
         # Pages come as a stream, so nobody has read their scripts before.
         self._policy = policy(config.ui.csp, scripts=(INLINE,), connect=sockets)
         self._streams: set[Forwarded] = set()
+        self._outstanding_open = 0
         self._open = guarded(self._forward_open, OPEN_PAGE)
         self._closed = guarded(self._forward, PAGE)
 
@@ -114,7 +117,7 @@ class Upstream:
         return await (self._open if is_open else self._closed)(request)
 
     async def _forward_open(self, request: web.Request) -> web.StreamResponse:
-        answer = await self._forward(request)
+        answer = await self._counted(request)
         headers = answer.headers
         if (
             answer.status in KEPT
@@ -125,9 +128,28 @@ class Upstream:
             answer[SAME_FOR_ALL] = True
         return answer
 
+    async def _counted(self, request: web.Request) -> web.StreamResponse:
+        """Forward what needs no session, unless there is too much of it."""
+        if self._outstanding_open >= MOST_OPEN:
+            raise TooBusy(headers=RETRY)
+        self._outstanding_open += 1
+        try:
+            answer = await self._forward(request)
+        except BaseException:
+            self._one_less()
+            raise
+        if isinstance(answer, Forwarded):
+            answer.add_done_callback(self._one_less)
+        else:
+            self._one_less()
+        return answer
+
+    def _one_less(self) -> None:
+        self._outstanding_open -= 1
+
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         if self._proxy.outstanding >= MOST:
-            raise TooBusy(headers={"Retry-After": "2"})
+            raise TooBusy(headers=RETRY)
         try:
             stream = await self._proxy.forward(
                 request,

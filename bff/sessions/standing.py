@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+    from bff.database import Database
     from bff.sessions.session import Seat
 
 # FOR KEY SHARE waits for whoever suspends the tenant, and stands in nobody else's way.
@@ -39,6 +40,16 @@ T = TypeVar("T")
 
 class MembershipChanged(Exception):
     """Tell that a membership is no longer what a session's roles were made of."""
+
+
+async def is_active(database: Database, tenant_id: int) -> bool:
+    """Tell whether a tenant is not suspended; a suspension under way is waited for.
+
+    Raises:
+        DatabaseUnavailable: when it cannot be told.
+    """
+    async with database.tenant_transaction(tenant_id) as connection:
+        return bool(await connection.fetchval(ACTIVE, tenant_id))
 
 
 async def hold(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from bff.errors import OdooMissing
 from bff.identity.admin_api import CallRefused
 from bff.identity.clients import ClientTrouble
 from bff.identity.messages import ProviderUnavailable
@@ -16,122 +17,139 @@ if TYPE_CHECKING:
 
 
 class Failure(Exception):
-    """A code for programs and a sentence for people; `passes` if time alone may help.
+    """A code for programs and a sentence for people; time alone does not help.
 
     The cause is for the log: Odoo's own words may tell of hosts and records.
     """
 
     # No dataclass: a frozen one breaks on its way through a context manager.
-    def __init__(self, code: str, sentence: str, *, passes: bool = False) -> None:
+    def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
-        self.passes = passes
+
+
+class Words(NamedTuple):
+    """What is said of a failure, and whether time alone may help."""
+
+    code: str
+    sentence: str
+    passes: bool = False
 
 
 UNKNOWN = "Something went wrong on our side. Try again in a moment."
 _SUPPORT = "Ask the people who run this service."
 # The first that fits counts.
-_WORDS: Mapping[type[Exception], tuple[str, str]] = {
-    errors.Unreachable: (
+_WORDS: Mapping[type[Exception], Words] = {
+    errors.Unreachable: Words(
         "odoo_unreachable",
         "Odoo does not answer right now. Try again in a few minutes.",
+        passes=True,
     ),
-    errors.OutcomeUnknown: (
+    errors.OutcomeUnknown: Words(
         "odoo_silent",
         "Odoo did not answer in time. Try again in a few minutes.",
+        passes=True,
     ),
-    errors.ManagerDisabled: (
+    errors.ManagerDisabled: Words(
         "odoo_manager_disabled",
         f"Odoo's database manager is switched off. {_SUPPORT}",
     ),
-    errors.AccessDenied: (
+    errors.AccessDenied: Words(
         "odoo_access_denied",
         f"Odoo does not accept our password. {_SUPPORT}",
     ),
-    errors.TemplateMissing: (
+    errors.TemplateMissing: Words(
         "odoo_template_missing",
         f"What new databases are copied from is missing in Odoo. {_SUPPORT}",
     ),
-    errors.DatabaseBusy: (
+    errors.DatabaseBusy: Words(
         "odoo_busy",
         "Odoo is busy with another copy. Try again in a few minutes.",
+        passes=True,
     ),
-    errors.DatabaseUnreachable: (
+    errors.DatabaseUnreachable: Words(
         "odoo_database_unreachable",
         "Odoo cannot reach its database right now. Try again in a few minutes.",
+        passes=True,
     ),
-    errors.NoRoom: (
+    errors.NoRoom: Words(
         "odoo_no_room",
         f"There is no room left for your database. {_SUPPORT}",
     ),
-    errors.DatabaseBroken: (
+    errors.DatabaseBroken: Words(
         "odoo_database_broken",
         f"Your database was not made completely. Try again; if it stays so: {_SUPPORT}",
     ),
-    errors.NotOurs: (
+    errors.NotOurs: Words(
         "odoo_not_ours",
         f"A database has the name of yours, and is not known to be yours. {_SUPPORT}",
     ),
-    errors.BadName: (
+    errors.BadName: Words(
         "odoo_bad_name",
         f"Your database would get a name that Odoo does not take. {_SUPPORT}",
     ),
-    errors.NoDatabase: (
+    errors.NoDatabase: Words(
         "odoo_no_database",
         f"Odoo does not know your database. {_SUPPORT}",
     ),
-    errors.NotReady: (
+    errors.NotReady: Words(
         "odoo_not_ready",
         "Your Odoo was made, and did not pass its last check. Try again.",
     ),
-    errors.NotOffered: (
+    errors.NotOffered: Words(
         "odoo_version",
         f"This Odoo lacks something that we need. {_SUPPORT}",
     ),
-    errors.ServerFault: (
+    errors.ServerFault: Words(
         "odoo_fault",
         "Odoo failed at something. Try again in a few minutes.",
+        passes=True,
     ),
-    errors.OdooError: ("odoo_refused", f"Odoo refused something. {_SUPPORT}"),
-    Unopenable: (
+    errors.OdooError: Words("odoo_refused", f"Odoo refused something. {_SUPPORT}"),
+    Unopenable: Words(
         "odoo_secrets_unreadable",
         f"What opens your Odoo cannot be read any more. {_SUPPORT}",
     ),
-    NoOdoo: ("odoo_missing", "Your workspace has no Odoo of its own yet."),
-    ProviderUnavailable: (
+    NoOdoo: Words("odoo_missing", OdooMissing.detail),
+    ProviderUnavailable: Words(
         "provider_unavailable",
         "Single sign-on cannot be set up right now. Try again in a few minutes.",
+        passes=True,
     ),
-    ClientTrouble: (
+    ClientTrouble: Words(
         "provider_client",
         f"Single sign-on could not be set up for your Odoo. {_SUPPORT}",
     ),
-    CallRefused: (
+    CallRefused: Words(
         "provider_refused",
         f"Single sign-on could not be set up for your Odoo. {_SUPPORT}",
     ),
-    StillHeld: (
+    StillHeld: Words(
         "odoo_in_hand",
         "Your Odoo is being worked on already. Try again in a moment.",
+        passes=True,
     ),
 }
+# The codes of what may go well a little later.
+PASSING = frozenset(words.code for words in _WORDS.values() if words.passes)
 
 
 def failure_of(error: Exception) -> tuple[str, str]:
     """Return a code and a sentence."""
-    if isinstance(error, Failure):
-        return error.code, error.sentence
-    for kind, words in _WORDS.items():
-        if isinstance(error, kind):
-            return words
-    return "internal", UNKNOWN
+    found = _words_of(error)
+    return found.code, found.sentence
 
 
 def passes(error: Exception) -> bool:
     """Tell whether the same may go well a little later."""
+    return _words_of(error).passes
+
+
+def _words_of(error: Exception) -> Words:
     if isinstance(error, Failure):
-        return error.passes
-    if isinstance(error, errors.OdooError):
-        return error.passes or isinstance(error, errors.ServerFault)
-    return isinstance(error, (StillHeld, ProviderUnavailable))
+        return Words(error.code, error.sentence)
+    for kind, words in _WORDS.items():
+        if isinstance(error, kind):
+            return words
+    return Words("internal", UNKNOWN)

@@ -21,7 +21,7 @@ from bff.sites.failures import failure_of
 from bff.sites.holding import PATIENCE, STEP, NoOdoo, StillHeld, holding
 from bff.sites.safe import Replaced
 from bff.sites.stopping import unless_stopped
-from bff.sites.tasks import CHANNEL, JOB, READ, Kind, Task, read
+from bff.sites.tasks import CHANNEL, JOB, READ, SYNC_JOB, Kind, Task, read
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 # Seconds until a job looks again that another worker stood in the way of; while it is
 # the database that is away, each time twice as long.
 PAUSE, LONGEST_PAUSE = 2.0, 60.0
+# Tasks at once, of all workers together: they share one Odoo. Syncs take minutes each.
+AT_ONCE, SYNCS_AT_ONCE = 10, 3
 # Seconds for which a long task lets go of the tenant: whoever waits looks more often.
 TURN = 5 * STEP
 # Written by whoever holds the tenant, and by nobody whom another has replaced; the lock
@@ -59,6 +61,10 @@ class More:
 
     result: Mapping[str, Any]
     pause: float = TURN
+
+
+class UnknownKind(Exception):
+    """Tell that a job is of a kind that only another release knows, while both run."""
 
 
 class Handler(Protocol):
@@ -85,13 +91,18 @@ class Jobs:
     def register(self, jobs: PgQueuer) -> None:
         """Let *jobs* take them."""
 
-        @jobs.entrypoint(JOB)
+        # Syncs of a release before come by the name of the others.
+        @jobs.entrypoint(SYNC_JOB, concurrency_limit=SYNCS_AT_ONCE)
+        @jobs.entrypoint(JOB, concurrency_limit=AT_ONCE)
         async def do(job: Job) -> None:
             try:
                 await unless_stopped(jobs, self.run(job.payload or b""))
             except (StillHeld, Replaced) as error:
                 log.info("a task waits: another worker is at it")
                 raise RetryRequested(timedelta(seconds=PAUSE)) from error
+            except UnknownKind as error:
+                log.warning("a task is left to another release: %s", error)
+                raise RetryRequested(timedelta(seconds=LONGEST_PAUSE)) from error
             except DatabaseUnavailable as error:
                 pause = min(LONGEST_PAUSE, PAUSE * 2.0 ** min(job.attempts, 10))
                 log.warning("a task waits %g s: %s", pause, error)
@@ -102,16 +113,21 @@ class Jobs:
 
         Raises:
             StillHeld, Replaced: when another worker has the tenant in hand.
+            UnknownKind: when another release must do it.
             DatabaseUnavailable: when the database goes away.
         """
         try:
             named = json.loads(payload)
             tenant_id, run = int(named["tenant_id"]), int(named["run"])
-            kind = Kind(named["kind"])
+            name = str(named["kind"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            # Another release's, or nobody's: no row waits for it.
+            # Nobody's: no row waits for it.
             log.exception("a job names no task, and is left out")
             return
+        try:
+            kind = Kind(name)
+        except ValueError as error:
+            raise UnknownKind(name[:63]) from error
         try:
             while (pause := await self._part(tenant_id, kind, run)) is not None:
                 await self.sleep(pause)

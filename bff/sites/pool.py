@@ -27,25 +27,30 @@ if TYPE_CHECKING:
     from bff.sites.workshop import Workshop
     from odoo.cloning import Way
     from odoo.databases import Databases
+    from odoo.safe import Safe
 
 log = logging.getLogger(__name__)
 
 # Seconds between two looks, give or take a tenth, and after failures in a row.
 PAUSE, LONGEST_PAUSE, JITTER = 5.0, 300.0, 0.1
 PREFIX = "warm_"
+# How often one copy is taken up: after that another gets its turn, by another name.
+TRIES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pooled:
     """A way to copy: rename a copy that is ready, for this tenant alone.
 
-    Copies the template by *otherwise* if none is ready or Odoo will not rename.
+    Copies the template by *otherwise* if none is ready or Odoo will not rename. *safe*
+    tells whether the tenant is still in our hands, and with it what it has claimed.
     """
 
     rows: WarmRows
     databases: Databases
     tenant_id: int
     otherwise: Way
+    safe: Safe | None = None
 
     async def clone(self, template: str, name: str) -> None:
         """Give *name* to a copy of *template*.
@@ -53,6 +58,7 @@ class Pooled:
         Raises:
             DatabaseExists: The name is taken.
             OutcomeUnknown: It may be renamed, or copied, or come later.
+            Replaced: when another worker has the tenant in hand.
             OdooError: Odoo is away, or refused to copy.
             DatabaseUnavailable: when our own database goes away.
         """
@@ -63,15 +69,26 @@ class Pooled:
                 raise  # it stays this tenant's: the next try begins with it
             except TemplateMissing:
                 log.warning("the copy %s is gone", warm)
-                await self.rows.forget(warm)
+                # Not forgotten: should it be there all the same, the pool drops it.
+                await self._still_ours()
+                await self.rows.give_up(warm, self.tenant_id)
             except OdooError as error:
                 log.warning("%s is not renamed, but copied", warm, exc_info=error)
-                await self.rows.put_back(warm)
+                await self._still_ours()
+                await self.rows.put_back(warm, self.tenant_id)
                 break
             else:
-                await self.rows.forget(warm)
+                await self.rows.use_up(warm, self.tenant_id)
                 return
         await self.otherwise.clone(template, name)
+
+    async def _still_ours(self) -> None:
+        if self.safe is not None:
+            await self.safe.still_ours()
+
+    async def drop(self, name: str) -> None:
+        """Drop what came of it; raises as `clone` does."""
+        await self.otherwise.drop(name)
 
 
 @dataclass
@@ -130,17 +147,26 @@ class Pool:
             name = server.template_for(series)
             template = await self.workshop.templates.get(name, series)
         most = most if template else 0
-        await self.drop_outdated(template.name if template else "", most)
-        if template is None:
-            return False
-        making = await self.rows.begin(template.name, most, self.new_name())
-        if making is None:
+        way = server.way(series)
+        wanted = template.name if template else ""
+        failed = await self.drop_outdated(wanted, most, way)
+        making = None
+        if template is not None:
+            making = await self.rows.begin(wanted, most, self.new_name())
+        if template is None or making is None:
+            if failed is not None:
+                raise failed
             return False
         site = server.site(making.name, series, WarmSafe(making))
         try:
             async with extended(making, making.lease):
-                await warm_copy(site, template, server.way(series))
+                await warm_copy(site, template, way)
             await making.finish()
+        except OdooError:
+            if making.fence >= TRIES:
+                log.warning("the copy %s is given up", making.name)
+                await making.give_up()
+            raise
         finally:
             # Nothing to let go once it is finished; the lease ends by itself, too.
             with suppress(Replaced, DatabaseUnavailable):
@@ -148,15 +174,30 @@ class Pool:
         log.info("a copy of %s is ready: %s", template.name, making.name)
         return True
 
-    async def drop_outdated(self, template: str, most: int) -> None:
+    async def drop_outdated(
+        self, template: str, most: int, way: Way
+    ) -> OdooError | None:
         """Drop what nobody claims: of other templates, and beyond so many.
 
-        Raises as `step` does.
+        Returns the first failure of one that is not dropped: others wait for none.
+
+        Raises:
+            Unreachable: Odoo is away.
+            DatabaseUnavailable: when our own database goes away.
         """
+        failed: OdooError | None = None
         for name in await self.rows.to_drop(template, most):
-            await self.workshop.server.databases.drop(name)
+            try:
+                await way.drop(name)
+            except NothingSent:
+                raise
+            except OdooError as error:
+                log.warning("the copy %s is not dropped", name, exc_info=error)
+                failed = failed or error
+                continue
             await self.rows.forget(name)
             log.info("the copy %s is dropped", name)
+        return failed
 
 
 async def keep_warm(

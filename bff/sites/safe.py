@@ -114,15 +114,24 @@ class TenantSafe:
 
 
 class TemplateSafe:
-    """Keep what opens a template; whoever builds it sees to being alone at it."""
+    """Keep what opens a template; whoever builds it sees to being alone at it.
+
+    *series* and *recipe* (`odoo.preparing.recipe_of`) are written once, with the first.
+    """
 
     def __init__(
-        self, database: Database, ring: KeyRing, name: str, series: str
+        self,
+        database: Database,
+        ring: KeyRing,
+        name: str,
+        series: str,
+        recipe: str = "",
     ) -> None:
         self._database = database
         self._ring = ring
         self._name = name
         self._series = series
+        self._recipe = recipe
 
     async def kept(self) -> Credentials | None:
         """Return what was kept last.
@@ -146,10 +155,12 @@ class TemplateSafe:
         sealed = seal(self._ring, name_of_template(self._name), credentials)
         async with self._database.shared_transaction() as connection:
             await connection.execute(
-                "INSERT INTO odoo_templates (name, series, sealed) VALUES ($1, $2, $3) "
+                "INSERT INTO odoo_templates (name, series, recipe, sealed) "
+                "VALUES ($1, $2, $3, $4) "
                 "ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed",
                 self._name,
                 self._series,
+                self._recipe,
                 sealed,
             )
 

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from bff.sites.postgres import opened
+from bff.sites.postgres import named, opened
 from odoo.breaker import Breaker
 from odoo.client import Server
-from odoo.cloning import ByCommand, ByForm, ByRpc, BySql
+from odoo.cloning import ByForm, ByRpc, BySql
+from odoo.command import ByCommand
 from odoo.databases import Databases
 from odoo.entering import Site
 from odoo.names import checked
@@ -86,12 +87,15 @@ class OdooServer:
         template = self.settings.db_name_template
         return checked(template.replace("{tenant_id}", str(tenant_id)))
 
-    def address_for(self, tenant_id: int) -> str:
-        """Return where a tenant's people reach their Odoo, without a `/` at the end."""
+    def address_for(self, tenant_id: int, database: str = "") -> str:
+        """Return where a tenant's people reach their Odoo, without a `/` at the end.
+
+        *database* is called otherwise than the settings say by now.
+        """
         template = self.settings.base_url_template or self.settings.server_url
         return (
             template.replace("{tenant_id}", str(tenant_id))
-            .replace("{db_name}", self.name_for(tenant_id))
+            .replace("{db_name}", database or self.name_for(tenant_id))
             .rstrip("/")
         )
 
@@ -151,9 +155,8 @@ class OdooServer:
         Raises:
             OdooError: what is wrong there, in the library's words.
         """
-        url = urlsplit(self.settings.postgres_url.get_secret_value())
-        named = url._replace(path=f"/{quote(database, safe='')}").geturl()
-        async with opened(named) as connection:
+        url = self.settings.postgres_url.get_secret_value()
+        async with opened(named(url, database)) as connection:
             yield connection
 
 

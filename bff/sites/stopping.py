@@ -8,6 +8,7 @@ taken up again, so a job is broken off and put back.
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from pgqueuer import PgQueuer
+
+
+log = logging.getLogger(__name__)
+
+# Seconds that jobs get to be broken off and put back, and then to be given up.
+PATIENCE, LAST = 15.0, 5.0
 
 
 async def unless_stopped(jobs: PgQueuer, act: Coroutine[None, None, None]) -> None:
@@ -39,10 +46,17 @@ async def unless_stopped(jobs: PgQueuer, act: Coroutine[None, None, None]) -> No
 
 
 async def run_until_told(jobs: PgQueuer, running: Coroutine[None, None, None]) -> None:
-    """Wait for *running*, which works on *jobs*; when cancelled, stop them first."""
+    """Wait for *running*, which works on *jobs*; when cancelled, stop them first.
+
+    What does not stop in 20 s is left: its jobs go to whoever sees no heartbeats.
+    """
     task = asyncio.ensure_future(running)
     try:
         await asyncio.shield(task)
     finally:
         jobs.shutdown.set()
-        await asyncio.wait({task})
+        _, late = await asyncio.wait({task}, timeout=PATIENCE)
+        if late:
+            log.warning("the queue does not stop, and is given up")
+            task.cancel()
+            await asyncio.wait({task}, timeout=LAST)

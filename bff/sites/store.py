@@ -113,6 +113,7 @@ class Sites:
         hold: Hold,
         *,
         series: str | None = None,
+        base_url: str | None = None,
         template: str | None = None,
         sso_client_id: str | None = None,
         key_expires_at: datetime | None = None,
@@ -128,7 +129,8 @@ class Sites:
                     "template = coalesce($4, template), "
                     "sso_client_id = coalesce($5, sso_client_id), "
                     "key_expires_at = coalesce($6, key_expires_at), "
-                    "made = coalesce($7, made), active = coalesce($8, active) "
+                    "made = coalesce($7, made), active = coalesce($8, active), "
+                    "base_url = coalesce($9, base_url) "
                     "WHERE tenant_id = $1 AND fence = $2 RETURNING true",
                     hold.tenant_id,
                     hold.fence,
@@ -138,6 +140,7 @@ class Sites:
                     key_expires_at,
                     made,
                     active,
+                    base_url,
                 )
             )
             if done and entry is not None:

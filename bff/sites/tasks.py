@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bff.database import Database
     from bff.listener import Listener
 
-JOB = "odoo_task"
+# By another name, so that syncs, which take minutes, keep nothing short waiting.
+JOB, SYNC_JOB = "odoo_task", "odoo_sync"
 CHANNEL = "odoo_task"
 OPEN = ("queued", "running")
 # While the listener is deaf the row is looked at this often, seconds; and so often in
@@ -41,10 +42,8 @@ SELECT tenant_id, kind, run, state, request, result, code, problem,
 FROM odoo_tasks WHERE tenant_id = $1 AND kind = $2
 """
 OPEN_FOR = """
-SELECT tenant_id, kind, run, state, request, result, code, problem,
-  asked_at, started_at, finished_at
-FROM odoo_tasks WHERE state IN ('queued', 'running')
-  AND asked_at < now() - make_interval(secs => $1)
+SELECT tenant_id, kind, run FROM odoo_tasks WHERE state IN ('queued', 'running')
+  AND kind = ANY($2) AND asked_at < now() - make_interval(secs => $1)
 """
 # `WHERE`: what is under way goes on, and what has just ended need not be done again.
 ASK = """
@@ -55,8 +54,7 @@ VALUES ($1, $2, $3, $4) ON CONFLICT (tenant_id, kind) DO UPDATE SET
   started_at = NULL, finished_at = NULL
 WHERE one.state NOT IN ('queued', 'running')
   AND one.finished_at <= now() - make_interval(secs => $5)
-RETURNING tenant_id, kind, run, state, request, result, code, problem,
-  asked_at, started_at, finished_at
+RETURNING true
 """
 
 
@@ -116,7 +114,7 @@ async def ask(
     *connection* is in a transaction of this tenant; the task begins when that commits.
     Two at once queue one.
     """
-    row = await connection.fetchrow(
+    fresh = await connection.fetchval(
         ASK,
         tenant_id,
         str(kind),
@@ -124,27 +122,38 @@ async def ask(
         by,
         not_within,
     )
-    fresh = row is not None
-    if row is None:
-        (row,) = await connection.fetch(READ, tenant_id, str(kind))
-    task = read(row)
+    task = await look(connection, tenant_id, kind)
     if not task.is_over:
         # Also for one that waits already: a queue may have been emptied by hand.
-        await _enqueue(connection, task)
-    return Asked(task, fresh)
+        await _enqueue(connection, tenant_id, kind, task.run)
+    return Asked(task, bool(fresh))
+
+
+async def look(connection: PoolConnectionProxy, tenant_id: int, kind: Kind) -> Task:
+    """Return the last task of a kind, which is known to be there."""
+    (row,) = await connection.fetch(READ, tenant_id, str(kind))
+    return read(row)
 
 
 async def revive(database: Database, quiet: float) -> int:
     """Give each task that is not over its job, and return how many had none.
 
-    Those of the last *quiet* seconds are left in peace. *database* is the worker's.
+    Those of the last *quiet* seconds are left in peace, and kinds that only another
+    release knows. *database* is the worker's.
 
     Raises:
         DatabaseUnavailable: when the database goes away.
     """
     async with database.shared_transaction() as connection:
-        rows = await connection.fetch(OPEN_FOR, quiet)
-        return sum([await _enqueue(connection, read(row)) for row in rows])
+        rows = await connection.fetch(OPEN_FOR, quiet, list(map(str, Kind)))
+        return sum(
+            [
+                await _enqueue(
+                    connection, row["tenant_id"], Kind(row["kind"]), row["run"]
+                )
+                for row in rows
+            ]
+        )
 
 
 class Tasks:
@@ -154,6 +163,7 @@ class Tasks:
         self._database = database
         self._listener = listener
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._draining = False
         listener.on(CHANNEL, self._wake)
 
     async def get(self, tenant_id: int, kind: Kind) -> Task | None:
@@ -168,7 +178,10 @@ class Tasks:
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> Task:
-        """Return the task once it is over, or as it is after so many seconds."""
+        """Return the task once it is over, or as it is after so many seconds.
+
+        Or as it is once we shut down: a caller asks the next replica.
+        """
         key, event = f"{task.tenant_id}:{task.kind}", asyncio.Event()
         self._watchers.setdefault(key, set()).add(event)
         until = clock() + seconds
@@ -179,7 +192,7 @@ class Tasks:
                     # One that was asked for after ours began after ours ended.
                     return found or task
                 left = until - clock()
-                if left <= 0:
+                if left <= 0 or self._draining:
                     return found
                 often = LOOK if self._listener.hears else POLL
                 with suppress(TimeoutError):
@@ -191,6 +204,12 @@ class Tasks:
             self._watchers[key].discard(event)
             if not self._watchers[key]:
                 del self._watchers[key]
+
+    def drain(self) -> None:
+        """Let nobody wait any more."""
+        self._draining = True
+        for key in self._watchers:
+            self._wake(key)
 
     def _wake(self, payload: str) -> None:
         for event in self._watchers.get(payload, ()):
@@ -206,15 +225,17 @@ def read(row: Record) -> Task:
     return Task(**values)
 
 
-async def _enqueue(connection: PoolConnectionProxy, task: Task) -> bool:
+async def _enqueue(
+    connection: PoolConnectionProxy, tenant_id: int, kind: Kind, run: int
+) -> bool:
     """Add the task's job; False if it is there already."""
-    payload = {"tenant_id": task.tenant_id, "kind": str(task.kind), "run": task.run}
+    payload = {"tenant_id": tenant_id, "kind": str(kind), "run": run}
     # The proxy does all that a connection does; PgQueuer's types do not know it.
     driver = AsyncpgDriver(cast("asyncpg.Connection", connection))
     (made,) = await Queries(driver).enqueue(
-        JOB,
+        SYNC_JOB if kind is Kind.SYNC else JOB,
         json.dumps(payload).encode(),
-        dedupe_key=f"{JOB}:{task.tenant_id}:{task.kind}:{task.run}",
+        dedupe_key=f"{JOB}:{tenant_id}:{kind}:{run}",
         on_conflict="skip",
     )
     return made is not None

@@ -98,6 +98,10 @@ class Making:
         """Let whoever comes next take it up at once; raises as `extend` does."""
         await self._change("making", 0.0)
 
+    async def give_up(self) -> None:
+        """Let it be dropped, whatever there is of it; raises as `extend` does."""
+        await self._change("dropping", 0.0)
+
     async def _change(self, state: str, lease: float) -> None:
         async with self.database.shared_transaction() as connection:
             done = await connection.fetchval(
@@ -147,19 +151,42 @@ class WarmRows:
             name: str | None = await connection.fetchval(CLAIM, template, tenant_id)
         return name
 
-    async def put_back(self, name: str) -> None:
-        """Let others claim it."""
+    async def put_back(self, name: str, tenant_id: int) -> None:
+        """Let others claim it, if it is this tenant's still."""
         async with self._database.shared_transaction() as connection:
             await connection.execute(
                 "UPDATE odoo_warm SET state = 'ready', tenant_id = NULL "
-                "WHERE name = $1 AND state = 'claimed'",
+                "WHERE name = $1 AND tenant_id = $2 AND state = 'claimed'",
                 name,
+                tenant_id,
+            )
+
+    async def use_up(self, name: str, tenant_id: int) -> None:
+        """Delete the row of one that is this tenant's database by now."""
+        async with self._database.shared_transaction() as connection:
+            await connection.execute(
+                "DELETE FROM odoo_warm "
+                "WHERE name = $1 AND tenant_id = $2 AND state = 'claimed'",
+                name,
+                tenant_id,
+            )
+
+    async def give_up(self, name: str, tenant_id: int) -> None:
+        """Let one that this tenant has claimed be dropped, if it is there."""
+        async with self._database.shared_transaction() as connection:
+            await connection.execute(
+                "UPDATE odoo_warm SET state = 'dropping', tenant_id = NULL "
+                "WHERE name = $1 AND tenant_id = $2 AND state = 'claimed'",
+                name,
+                tenant_id,
             )
 
     async def forget(self, name: str) -> None:
-        """Delete the row: no database is called so any more."""
+        """Delete the row of one that was dropped: no database is called so any more."""
         async with self._database.shared_transaction() as connection:
-            await connection.execute("DELETE FROM odoo_warm WHERE name = $1", name)
+            await connection.execute(
+                "DELETE FROM odoo_warm WHERE name = $1 AND state = 'dropping'", name
+            )
 
     async def to_drop(self, template: str, most: int) -> list[str]:
         """Return those that nobody may claim any more, to be dropped."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from bff.errors import OdooMissing
 from bff.sites.failures import Failure
 from bff.sites.pool import Pooled
-from bff.sites.safe import TenantSafe
+from bff.sites.safe import Replaced, TenantSafe
 from bff.sites.store import Sites, Templates
 from bff.sites.warm import WarmRows
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from odoo.cloning import Way
     from odoo.entering import Site
     from odoo.models import Models
+    from odoo.safe import Safe
 
-MISSING = "Your workspace has no Odoo of its own yet."
+MISSING = OdooMissing.detail
 MOVED = (
     "Your Odoo is on another server than the one that is set up now. "
     "Ask the people who run this service."
@@ -46,13 +48,17 @@ class Workshop:
         """Return the templates."""
         return Templates(self.database, self.ring)
 
-    def way(self, series: str, tenant_id: int) -> Way:
-        """Return how a tenant's database is copied: by renaming one that is ready."""
+    def way(self, series: str, tenant_id: int, safe: Safe | None = None) -> Way:
+        """Return how a tenant's database is copied: by renaming one that is ready.
+
+        *safe* tells whether the tenant is still in the caller's hands.
+        """
         return Pooled(
             rows=WarmRows(self.database),
             databases=self.server.databases,
             tenant_id=tenant_id,
             otherwise=self.server.way(series),
+            safe=safe,
         )
 
     async def ensure(self, tenant_id: int) -> Connection:
@@ -83,6 +89,21 @@ class Workshop:
         if found.server_url != self.server.settings.server_url:
             raise Failure("odoo_moved", MOVED)
         return found
+
+    async def upgraded(self, connection: Connection, hold: Hold) -> Connection:
+        """Return the row with the series that Odoo has by now, and note another one.
+
+        Raises:
+            Replaced: when another worker took over.
+            OdooError: when Odoo is away.
+            DatabaseUnavailable: when the database goes away.
+        """
+        series = await self.server.databases.server.version()
+        if series == connection.series:
+            return connection
+        if not await self.sites.note(hold, series=series):
+            raise Replaced
+        return replace(connection, series=series)
 
     def site(self, connection: Connection, hold: Hold) -> Site:
         """Return the tenant's database with its safe."""

@@ -151,7 +151,9 @@ class Tenancy:
 
     async def _join(self, person: Person, tenant_id: int) -> bool:
         async with self._database.tenant_transaction(tenant_id) as connection:
-            # A claimed id must exist already: ids are ours to give.
+            # A claimed id must exist already: ids are ours to give. Suspended ones are
+            # joined, too: later requests see no claim, and whoever had no row would
+            # be let found another workspace instead.
             if not await connection.fetchval(
                 "SELECT 1 FROM tenants WHERE tenant_id = $1", tenant_id
             ):

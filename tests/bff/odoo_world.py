@@ -115,8 +115,12 @@ class OdooWorld:
 
     async def ask(self, kind: Kind, *, seconds: float = 20.0, **request: Any) -> Record:
         """Ask for a task, and return its row once it is over; a worker is running."""
-        db = self.world.app[database.DATABASE]
-        async with db.tenant_transaction(TENANT) as connection:
+        worker = self.world.databases.worker
+        # Who may let people in and out: operators, by the worker's role.
+        async with (
+            database.connect(worker, size=1, name="test-asking") as db,
+            db.tenant_transaction(TENANT) as connection,
+        ):
             asked = await ask(connection, TENANT, kind, request=request)
         found = await self.over(str(kind), seconds)
         assert found["run"] == asked.task.run

@@ -72,6 +72,7 @@ INSERT INTO odoo_connections (tenant_id, server_url, db_name, base_url, sealed)
   VALUES (1, 'https://odoo.test', 'odoo_t1', 'https://one.test', '\\x0102');
 INSERT INTO odoo_tasks (tenant_id, kind, request) VALUES (1, 'verify', '{"x": 1}');
 """,
+    12: "INSERT INTO odoo_templates (name, series, recipe) VALUES ('tpl_b', '19', 'r')",
 }
 
 

@@ -113,6 +113,15 @@ def test_the_original_s_variables_are_understood() -> None:
         ({"ODOO_CONF": "/etc/odoo.conf"}, "bin_path", "missing"),
         ({"ODOO_BIN_PATH": "/opt/odoo-bin"}, "conf", "missing"),
         ({"BFF_ODOO__POSTGRES_URL": "mysql://pw-secret@x"}, "postgres_url", "postgres"),
+        *(
+            ({"BFF_ODOO__POSTGRES_URL": f"postgresql://o:{bad}"}, "postgres_url", "%2F")
+            for bad in (
+                "pw-secret/x@h",
+                "pw-secret#@h",
+                "pw-secret?@h/d",
+                "pw[secret@h",
+            )
+        ),
         ({"BFF_ODOO__SSO_CLIENT_ID": "odoo"}, "sso_client_secret", "missing"),
         ({"BFF_ODOO__TIMEOUT": "0"}, "timeout", ""),
         ({"BFF_ODOO__WARM": "-1"}, "warm", ""),

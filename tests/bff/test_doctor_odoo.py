@@ -13,7 +13,7 @@ from bff import config
 from bff.dev.postgres import SUPERUSER
 from bff.doctor import examine
 from bff.sessions.sealing import KeyRing, parse_keys
-from bff.sites.safe import name_of_template, seal
+from bff.sites.safe import name_of_template, name_of_tenant, seal
 from tests.fakes.keycloak_clients import MANAGES, KeycloakClients, serving
 from tests.fakes.odoo import FakeOdoo, odoo_server
 from tests.fakes.odoo_data import FakeDatabase
@@ -64,12 +64,13 @@ async def keep(databases: Databases, odoo: FakeOdoo, **changes: object) -> None:
         "series": "19.0",
         "sealed": seal(ring, name_of_template(TEMPLATE), credentials),
         "usable": True,
+        "recipe": "",
         **changes,
     }
     async with databases.superuser() as superuser:
         await superuser.execute(
-            "INSERT INTO odoo_templates (name, series, sealed, usable) "
-            "VALUES ($1, $2, $3, $4)",
+            "INSERT INTO odoo_templates (name, series, sealed, usable, recipe) "
+            "VALUES ($1, $2, $3, $4, $5)",
             *row.values(),
         )
 
@@ -93,7 +94,7 @@ async def test_all_is_well_where_all_is_well(
         "odoo": f"19.0 at {odoo.url}",
         "odoo manager": "takes our master password",
         "odoo template": f"{TEMPLATE} is usable",
-        "odoo secrets": "all open",
+        "odoo secrets": "1 sealed, each with a key of the ring",
         "odoo and our database": f"{ours} belongs to bff_owner; Odoo has none so",
         "odoo filestore": str(tmp_path),
         "odoo sign-in": "by the client odoo for all tenants",
@@ -157,6 +158,10 @@ async def test_a_wrong_password_and_a_manager_that_is_off_are_told_apart(
             {"series": "18.0"},
             f"{TEMPLATE} is of Odoo 18.0, and the server is 19.0: {BUILD}",
         ),
+        (
+            {"recipe": "0123456789"},
+            f"{TEMPLATE} was made with other odoo.apps, or by another release: {BUILD}",
+        ),
     ],
 )
 async def test_a_template_that_is_no_good_is_told_with_what_to_do(
@@ -192,7 +197,40 @@ async def test_a_key_that_the_ring_has_lost_is_told(
 
     found = (await look(given))["odoo secrets"]
 
-    assert (found.ok, found.said) == (False, f"no key of the ring opens {TEMPLATE}")
+    assert (found.ok, found.said) == (
+        False,
+        "the ring has lost what sealed 1 of odoo_templates with key 1: give it back",
+    )
+
+
+async def test_what_opens_a_tenant_s_is_looked_at_too(
+    databases: Databases, odoo: FakeOdoo
+) -> None:
+    await keep(databases, odoo)
+    lost = KeyRing(parse_keys(OTHER_KEY))
+    credentials = fake_template(odoo).credentials
+    async with databases.superuser() as superuser:
+        for number in (7, 8):
+            await superuser.execute(
+                "INSERT INTO tenants (tenant_id, name) VALUES ($1, 'T')", number
+            )
+            await superuser.execute(
+                "INSERT INTO odoo_connections "
+                "(tenant_id, server_url, db_name, base_url, sealed) "
+                "VALUES ($1, $2, $3, $2, $4)",
+                *(number, odoo.url, f"odoo_t{number}"),
+                seal(lost, name_of_tenant(number), credentials),
+            )
+
+    found = (await look(values(databases, odoo)))["odoo secrets"]
+
+    assert (found.ok, found.said) == (
+        False,
+        "the ring has lost what sealed 2 of odoo_connections with key 2: give it back",
+    )
+    given = values(databases, odoo)
+    given["session"] = {"keys": f"{KEY},{OTHER_KEY}"}
+    assert (await look(given))["odoo secrets"].ok
 
 
 async def test_our_database_must_be_nothing_of_odoo_s(

@@ -35,6 +35,11 @@ BY_TENANT_OR_NONE = BY_TENANT.replace(
     "(tenant_id = ( SELECT", "(NOT (tenant_id IS DISTINCT FROM ( SELECT"
 )
 BY_TENANT_OR_NONE += ")"
+AS_ASKED = (
+    f"({BY_TENANT} AND (state = 'queued'::text) AND (result = '{{}}'::jsonb) "
+    "AND (code = ''::text) AND (problem = ''::text) "
+    "AND (kind <> ALL (ARRAY['suspend'::text, 'resume'::text])))"
+)
 # Policies of the serving role: command, USING, WITH CHECK.
 EXPECTED_POLICIES = {
     ("tenants", "ALL", BY_TENANT, BY_TENANT),
@@ -55,7 +60,7 @@ EXPECTED_POLICIES = {
     ("lead_features", "ALL", BY_TENANT, BY_TENANT),
     ("enrichment_runs", "ALL", BY_TENANT, BY_TENANT),
     ("odoo_connections", "ALL", BY_TENANT, BY_TENANT),
-    ("odoo_tasks", "ALL", BY_TENANT, BY_TENANT),
+    ("odoo_tasks", "ALL", BY_TENANT, AS_ASKED),
 }
 EXPECTED_GRANTS = {
     "bff_app": {

@@ -40,6 +40,15 @@ ATTEMPT = "INSERT INTO attempts VALUES ('k', '', "
 TOKEN = "INSERT INTO logout_token VALUES (gen_random_uuid()::text, "
 SIGNATURE = "INSERT INTO acra_signature VALUES (sha256(random()::text::bytea), "
 AGED = "now() - $1::text::interval)"
+NOTE = (
+    "INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint, aggregated, "
+    "created) VALUES (1, 'successful', 0, 'x', true, now() - $1::text::interval)"
+)
+UNCOUNTED = NOTE.replace("true", "false")
+COUNT = (
+    "INSERT INTO pgqueuer_statistics (count, priority, status, entrypoint, created) "
+    "VALUES (1, 0, 'successful', 'x', now() - $1::text::interval)"
+)
 ROWS = {
     "ended session": (
         "auth_session",
@@ -74,6 +83,9 @@ ROWS = {
         ("1 hour", "-1 hour"),
     ),
     "invite": ("tenant_invites", INVITE, ("31 days", "29 days")),
+    "note of the queue": ("pgqueuer_log", NOTE, ("8 days", "6 days")),
+    "note that is not counted": ("pgqueuer_log", UNCOUNTED, (None, "8 days")),
+    "count of the queue": ("pgqueuer_statistics", COUNT, ("8 days", "6 days")),
     "audit entry": ("audit_log", ENTRY + AGED, ("401 days", "399 days")),
 }
 

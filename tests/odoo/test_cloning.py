@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from odoo import errors
-from odoo.cloning import ByCommand, ByForm, ByRpc, BySql, Made, clone
+from odoo.cloning import ByForm, ByRpc, BySql, Made, clone
+from odoo.command import ByCommand
 from tests.bff.waiting import until
 from tests.fakes.odoo_data import FakeDatabase
 from tests.fakes.odoo_services import TEMPLATE
@@ -276,3 +277,28 @@ async def test_files_that_find_no_room_are_said_and_what_is_left_does_not_hinder
     await _sql(_Notes(), tmp_path).clone("tpl", "acme")
 
     assert (tmp_path / "acme" / "54" / "54ab").read_text() == "one"
+
+
+async def test_command_drops_and_what_is_gone_is_well(tmp_path: Path) -> None:
+    await _command(tmp_path).drop("acme")
+    told = (tmp_path / "told").read_text(encoding="utf-8")
+    assert '["db", "-c", "/etc/odoo.conf", "drop", "acme"]' in told
+    with pytest.raises(errors.CommandFailed):
+        await _command(tmp_path, CODE="1").drop("acme")
+    script = "echo Database acme does not exist. >&2; exit 1"
+    gone = replace(_command(tmp_path), program=("/bin/sh", "-c", script))
+    await gone.drop("acme")
+
+
+async def test_sql_drops_database_and_files(tmp_path: Path) -> None:
+    (tmp_path / "acme" / "ab").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    notes = _Notes()
+    for _ in range(2):
+        await _sql(notes, tmp_path).drop("acme")
+    query = 'DROP DATABASE IF EXISTS "acme" WITH (FORCE)'
+    assert notes.done == [("postgres", query, ())] * 2
+    assert not (tmp_path / "acme").exists()
+    assert (tmp_path / "other").exists()
+    with pytest.raises(errors.BadName):
+        await _sql(notes, tmp_path).drop("..")

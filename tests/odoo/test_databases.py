@@ -10,7 +10,7 @@ import pytest
 from odoo import errors
 from odoo.databases import State
 from tests.fakes.odoo_data import FakeDatabase
-from tests.fakes.odoo_raised import Raised
+from tests.fakes.odoo_raised import Raised, cannot_connect
 from tests.fakes.odoo_services import ADMIN_PASSWORD, TEMPLATE
 
 if TYPE_CHECKING:
@@ -179,3 +179,23 @@ async def test_secrets_of_a_call_are_cut_out_of_its_error(odoo: Odoo) -> None:
 async def test_key_signs_in_like_a_password(odoo: Odoo) -> None:
     await odoo.databases.duplicate(TEMPLATE, "acme")
     assert await odoo.databases.authenticate("acme", "admin", ADMIN_PASSWORD) == 2
+
+
+async def test_a_refused_connection_is_no_missing_database(odoo: Odoo) -> None:
+    odoo.fake.databases["acme"] = FakeDatabase.initialised("acme")
+    refused = cannot_connect("sorry, too many clients already")
+    odoo.fake.fail("authenticate", raises=refused)
+    with pytest.raises(errors.DatabaseUnreachable):
+        await odoo.databases.state("acme")
+    # One that is not listed either is not there.
+    odoo.fake.fail("authenticate", raises=refused)
+    assert await odoo.databases.state("nowhere") is State.MISSING
+
+
+async def test_without_a_list_only_postgres_itself_tells(odoo: Odoo) -> None:
+    odoo.fake.list_db = False
+    assert await odoo.databases.state("nowhere") is State.MISSING
+    assert await odoo.databases.state(TEMPLATE) is State.MISSING
+    odoo.fake.fail("authenticate", raises=cannot_connect("zu viele Verbindungen"))
+    with pytest.raises(errors.DatabaseUnreachable):
+        await odoo.databases.state("nowhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,3 +86,8 @@ async def test_key_that_somebody_else_revoked_meanwhile(odoo: Odoo) -> None:
     await keys.revoke(models, 1, password=SERVICE_PASSWORD)
     await keys.revoke(models, 99, password=SERVICE_PASSWORD)
     assert len(await records.keys_of(models, SERVICE)) == 1
+
+
+def test_a_key_ends_with_the_first_moment_of_its_last_day() -> None:
+    now = datetime(2026, 1, 2, 23, 59, 59, tzinfo=UTC)
+    assert keys.end_of(now) == datetime(2026, 4, 2, tzinfo=UTC)

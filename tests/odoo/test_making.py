@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +12,7 @@ from odoo.cloning import ByRpc
 from odoo.making import ensure_created, ensure_database
 from odoo.safe import Credentials
 from tests.fakes.odoo_data import FakeDatabase
+from tests.fakes.odoo_raised import cannot_connect
 from tests.fakes.odoo_services import TEMPLATE
 from tests.odoo.provisioning import TENANT, MemorySafe, at_once, fake_template, site_of
 
@@ -158,3 +159,44 @@ class _Overtaken:
     async def clone(self, template: str, name: str) -> None:
         self.odoo.fake.databases[name] = self.appears
         await self.odoo.databases.duplicate(template, name)
+
+    async def drop(self, name: str) -> None:
+        await self.odoo.databases.drop(name)
+
+
+@dataclass
+class _ByHand:
+    """A way that asks nothing of the manager; its first copy is half of one."""
+
+    odoo: Odoo
+    done: list[str]
+
+    async def clone(self, template: str, name: str) -> None:
+        databases, half = self.odoo.fake.databases, not self.done
+        self.done.append("clone")
+        databases[name] = databases[template].copied(name, half=half)
+        if half:
+            raise errors.OutcomeUnknown("killed")
+
+    async def drop(self, name: str) -> None:
+        self.done.append("drop")
+        del self.odoo.fake.databases[name]
+
+
+async def test_half_a_copy_goes_by_the_way_it_came(odoo: Odoo) -> None:
+    odoo.fake.list_db = False  # RPC drops nothing here
+    site = site_of(odoo.server, NAME, MemorySafe(), sleep=at_once)
+    way = _ByHand(odoo, [])
+    await ensure_database(site, TENANT, fake_template(odoo.fake), way, patience=1)
+    assert way.done == ["clone", "drop", "clone"]
+    assert _marker(odoo) == TENANT
+
+
+async def test_a_refused_connection_costs_no_key(odoo: Odoo) -> None:
+    safe = MemorySafe()
+    await _ensure(odoo, safe)
+    safe.held = before = replace(safe.known, key="Test-Live-Key-1")
+    odoo.fake.fail("authenticate", raises=cannot_connect("too many clients already"))
+    with pytest.raises(errors.DatabaseUnreachable):
+        await _ensure(odoo, safe)
+    assert safe.held == before

@@ -143,13 +143,6 @@ async def test_what_is_not_ours_is_not_taken(odoo: Odoo) -> None:
         await take_ownership(site, TENANT, template)
 
 
-async def test_password_that_odoo_does_not_take(odoo: Odoo) -> None:
-    site = await _copied(odoo, MemorySafe())
-    odoo.fake.fail("authenticate", answers=(False,))
-    with pytest.raises(errors.NotReady, match="not accepted"):
-        await take_ownership(site, TENANT, fake_template(odoo.fake))
-
-
 async def test_new_key_that_does_not_work_leaves_the_old_one(odoo: Odoo) -> None:
     safe = MemorySafe()
     site = _site(odoo, safe)

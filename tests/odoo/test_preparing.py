@@ -19,6 +19,7 @@ from odoo.preparing import (
     prepare,
     template_name,
 )
+from tests.fakes.odoo_data import FakeDatabase
 from tests.fakes.odoo_raised import Raised
 from tests.odoo.provisioning import TENANT, MemorySafe, at_once, provisioned, site_of
 
@@ -93,6 +94,16 @@ async def test_template_that_was_dropped_is_built_again(odoo: Odoo) -> None:
     second = await build_template(site, connect=postgres.connect, patience=1)
     assert second.credentials.uuid != first.credentials.uuid
     assert set(odoo.fake.databases["tpl_new"].keys) == {second.credentials.key}
+
+
+async def test_nothing_is_kept_of_a_database_that_is_there_already(
+    odoo: Odoo,
+) -> None:
+    safe = MemorySafe()
+    odoo.fake.databases["prod"] = FakeDatabase.initialised("prod")
+    with pytest.raises(errors.NotOurs, match="never asked for it"):
+        await build_template(_site(odoo, "prod", safe), patience=1)
+    assert not safe.history
 
 
 async def test_template_without_sql_stays_open(odoo: Odoo) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "acme"
 USERS = "res.users"
+EDITIONS = [("17.0", 2024), ("19.0", 2025), ("19.0", 2026)]
 
 
 @pytest.fixture
@@ -197,6 +198,35 @@ async def test_token_of_the_last_sign_in_is_forgotten(
     missing = not_found("The method does not exist")
     odoo.fake.fail("res.users/remove_oauth_access_token", raises=missing)
     await repair(site, PROVIDER, FOUNDER)
+
+
+@pytest.mark.parametrize(("series", "year"), EDITIONS)
+@pytest.mark.parametrize("link", ["sub-9", ""])
+async def test_keys_of_an_account_that_changes_hands_are_revoked(
+    site: Site, safe: MemorySafe, database: FakeDatabase, link: str
+) -> None:
+    _admin(database, oauth_uid=link or False)
+    database._new_key(ADMIN, "theirs", None)
+    await repair(site, PROVIDER, FOUNDER)
+    assert list(database.keys) == [safe.known.key]
+    mine = database._new_key(ADMIN, "mine", None)
+    await repair(site, PROVIDER, FOUNDER)
+    assert mine in database.keys, "the founder's own stay"
+
+
+@pytest.mark.parametrize("call", ["remove", "run_check"])
+async def test_keys_are_revoked_by_the_next_repair_if_one_breaks_off(
+    odoo: Odoo, site: Site, safe: MemorySafe, database: FakeDatabase, call: str
+) -> None:
+    _admin(database, oauth_uid="sub-9")
+    database._new_key(ADMIN, "theirs", None)
+    model = "apikeys" if call == "remove" else "identitycheck"
+    odoo.fake.fail(f"res.users.{model}/{call}", cut=True)
+    with pytest.raises(errors.OutcomeUnknown):
+        await repair(site, PROVIDER, FOUNDER)
+    await repair(site, PROVIDER, FOUNDER)
+    assert list(database.keys) == [safe.known.key]
+    _assert_linked(database, safe)
 
 
 async def test_account_that_is_gone_is_told(site: Site, database: FakeDatabase) -> None:

@@ -12,6 +12,7 @@ from tests.fakes.odoo_data import ADMIN, SERVICE
 from tests.fakes.odoo_keys import Key
 from tests.fakes.odoo_services import ADMIN_PASSWORD, SERVICE_PASSWORD, TEMPLATE_KEY
 from tests.odoo.provisioning import (
+    FOUNDER,
     PROVIDER,
     TENANT,
     Death,
@@ -25,6 +26,7 @@ from tests.odoo.provisioning import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from odoo.databases import Databases
     from odoo.entering import Site
     from odoo.safe import Template
     from tests.fakes.odoo_data import FakeDatabase
@@ -72,6 +74,7 @@ WRONG: dict[str, tuple[Callable[[FakeDatabase], object], str]] = {
         _password(SERVICE, SERVICE_PASSWORD),
         "bff-service signs in",
     ),
+    "another service": (_password(SERVICE, "Another-1"), "our password of the service"),
     "template's key": (
         lambda it: it.keys.update({TEMPLATE_KEY: Key(SERVICE, "template", number=9)}),
         "template's key opens",
@@ -109,6 +112,32 @@ async def test_one_thing_that_is_wrong(
     assert raised.value.problems
     for secret in (ADMIN_PASSWORD, SERVICE_PASSWORD, TEMPLATE_KEY):
         assert secret not in str(raised.value)
+
+
+async def test_what_the_founder_chose_is_not_ours_to_know(
+    odoo: Odoo, site: Site, template: Template
+) -> None:
+    _password(ADMIN, "Founder-Chose-This-1")(odoo.fake.databases[NAME])
+    await verify(site, TENANT, PROVIDER, template=template)
+
+
+async def test_passwords_are_hashed_twice(
+    odoo: Odoo, site: Site, template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each user of ours: Odoo takes half a second for each."""
+    hashed: list[str] = []
+    tried = odoo.fake.databases[NAME].records["res.users"]
+    logins = {row["login"] for row in tried.values()}
+    authenticate = type(site.databases).authenticate
+
+    async def counting(self: Databases, name: str, login: str, word: str) -> int | None:
+        if login in logins:
+            hashed.append(login)
+        return await authenticate(self, name, login, word)
+
+    monkeypatch.setattr(type(site.databases), "authenticate", counting)
+    await verify(site, TENANT, PROVIDER, template=template)
+    assert sorted(hashed) == sorted([FOUNDER.email, "bff-service"])
 
 
 async def test_all_that_is_wrong_is_told(

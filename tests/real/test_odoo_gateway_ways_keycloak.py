@@ -46,10 +46,12 @@ async def test_odoo_s_command_copies_where_the_manager_is_off(
     with real_odoo.another(list_db="False") as odoo:
         place = odoo.place
         conf = place.configuration("command.conf", {"list_db": "False"})
-        settings = {"bin_path": str(_odoo_bin(odoo, tmp_path)), "conf": str(conf)}
+        program = str(_odoo_bin(odoo, tmp_path))
         async with (
             own_realm(keycloak, rotate=False) as realm,
-            estate(realm, databases, odoo, tmp_path, **settings) as here,
+            estate(
+                realm, databases, odoo, tmp_path, bin_path=program, conf=str(conf)
+            ) as here,
         ):
             await _is_ready(here)
 

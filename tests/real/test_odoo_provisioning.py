@@ -52,7 +52,7 @@ PARAMETERS = {
     PROBE: None,
 }
 # Right after: the copy, the passwords, a key that nobody has kept yet, revocation.
-DEATHS = (5, 16, 23, 33)
+DEATHS = (5, 15, 20, 30)
 
 
 def _template(side: OdooSide) -> Template:

@@ -101,6 +101,7 @@ async def test_founder_s_account_is_repaired(tenant: Tenant) -> None:
     thief = await tenant.clerk()
     before = tenant.safe.known.admin_password
     session = await SessionModels.opened(site.server, site.name, FOUNDER.email, before)
+    await mint(session, name="theirs", password=before, days=1)
 
     await write(models, records.PROVIDERS, [row["id"]], {"enabled": False})
     nobody = {"oauth_uid": False, "active": False, "login": "admin"}
@@ -111,6 +112,7 @@ async def test_founder_s_account_is_repaired(tenant: Tenant) -> None:
         await repair(site, PROVIDER, FOUNDER)
 
     assert await tenant.user(ADMIN) == linked
+    assert not await records.keys_of(models, ADMIN)
     assert not (await tenant.user(thief))["oauth_uid"]
     (row,) = await search(models, records.PROVIDERS, provider, ["enabled"])
     assert row["enabled"]
@@ -134,9 +136,23 @@ async def test_suspended_people_are_out_at_once(tenant: Tenant) -> None:
     for models in by_key:
         assert await records.me(models) == clerk
     before = await _users(tenant.models)
+    prepared = {"password": PASSWORD, "oauth_uid": "sub-9"}
+    await write(tenant.models, records.USERS, [SERVICE], prepared)
+    bff = await SessionModels.opened(site.server, site.name, "bff-service", PASSWORD)
+    stolen = await mint(bff, name=tenant.safe.known.key_name, password=PASSWORD, days=1)
+    public = await records.external(tenant.models, "base.public_user")
+    assert public is not None
+    await write(tenant.models, records.USERS, [public], {"active": True})
 
     for _ in range(2):
         await suspend(site)
+    tenant.models = site.by_key(SERVICE, tenant.safe.known.key)
+    with pytest.raises(errors.SessionExpired):
+        await records.me(bff)
+    with pytest.raises(errors.AccessDenied):
+        await records.me(site.by_key(SERVICE, stolen))
+    assert await signs_in(site.name, "bff-service", PASSWORD) is None
+    assert not (await tenant.user(SERVICE))["oauth_uid"]
     with pytest.raises(errors.SessionExpired):
         await records.me(session)
     assert await signs_in(site.name, CLERK, PASSWORD) is None
@@ -151,7 +167,7 @@ async def test_suspended_people_are_out_at_once(tenant: Tenant) -> None:
 
     for _ in range(2):
         await resume(site)
-    assert await _users(tenant.models) == before
+    assert await _users(tenant.models) == before | {public: True}
     assert not before[gone]
     assert await signs_in(site.name, CLERK, PASSWORD) == clerk
 

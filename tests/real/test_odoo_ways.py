@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from odoo import errors, records
-from odoo.cloning import ByCommand, ByRpc, BySql, Made, clone
+from odoo.cloning import ByRpc, BySql, Made, clone
+from odoo.command import ByCommand
 from odoo.databases import State
 from tests.bff.waiting import until
 from tests.fakes.odoo_data import SERVICE

@@ -8,7 +8,7 @@ import stat
 import zipfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
@@ -25,6 +25,7 @@ from tests.bff.members.people import entries
 from tests.bff.odoo_world import NAME, OdooWorld, odoo_world
 from tests.bff.waiting import until
 from tests.fakes.keycloak_clients import MANAGES, KeycloakClients, serving
+from tests.fakes.odoo_services import MASTER
 from tests.world import PROVISIONED
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
+    from bff.sites.holding import Hold
     from tests.databases import Databases
 
 CLIENT = "odoo-t1001"
@@ -67,6 +69,13 @@ class Place:
         kept = ("--dump", str(self.file)) if dump else ("--no-dump",)
         given = ("odoo", "drop", "1001", *kept, "--yes", yes, *arguments)
         return await in_a_thread(*given, env={**self.env, **more})
+
+    async def name(self) -> str:
+        return str(await in_database(self.odoo.world, "SELECT name FROM tenants"))
+
+    def parameter(self, key: str) -> object:
+        rows = self.odoo.odoo.records["ir.config_parameter"].values()
+        return next(row["value"] for row in rows if row["key"] == key)
 
     async def is_gone(self) -> bool:
         rows = await in_database(
@@ -311,6 +320,32 @@ async def test_a_tenant_that_is_being_set_up_or_in_hand_is_left_alone(
     assert await place.is_whole()
 
 
+async def test_what_begins_while_the_name_is_typed_stops_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def late(*given: Any, **named: Any) -> AsyncGenerator[Hold]:
+        async with holding(*given, **named) as hold:
+            await place.odoo.execute("UPDATE onboarding SET status = 'seeding'")
+            yield hold
+
+    monkeypatch.setattr(odoo_dropping, "holding", late)
+    result = await place.drop(dump=False)
+
+    assert result.exit_code == 1
+    assert "is being set up (seeding)" in result.stderr
+    assert await place.is_whole()
+
+
+async def test_killed_at_the_drop_nobody_is_called_ready(place: Place) -> None:
+    place.odoo.fake.fail("drop", cut=True, happens=True)
+    assert (await place.drop(dump=False)).exit_code == 1
+    said = await in_database(place.odoo.world, "SELECT status FROM onboarding")
+    assert said == "error"
+    assert (await place.drop(dump=False)).exit_code == 0
+    assert await place.is_gone()
+
+
 async def test_a_client_that_somebody_else_made_stays(place: Place) -> None:
     (client,) = place.keycloak.find(CLIENT)
     client["attributes"] = {}
@@ -374,6 +409,72 @@ async def test_a_lost_key_of_the_ring_is_one_sentence(place: Place) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("the key ring does not open what is sealed")
     assert await place.is_whole()
+
+
+async def test_with_the_key_ring_lost_what_was_dropped_by_hand_can_be_forgotten(
+    place: Place,
+) -> None:
+    other = "2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    del place.odoo.fake.databases[NAME]
+
+    result = await place.drop(dump=False, BFF_SESSION__KEYS=other)
+
+    assert result.exit_code == 0, result.output
+    assert f"the database {NAME} is gone already" in result.stdout
+    assert await place.is_gone()
+    deleted = await in_a_thread(
+        *("tenants", "delete", "1001", "--yes", await place.name()), env=place.env
+    )
+    assert deleted.exit_code == 0, deleted.output
+
+
+async def test_an_odoo_moves_to_the_address_of_the_settings_and_says_so(
+    place: Place,
+) -> None:
+    place.odoo.fake.fail("ir.config_parameter/write", cut=True)
+    env = environment(
+        place.odoo.world,
+        BFF_ODOO__SERVER_URL=place.odoo.fake.url,
+        BFF_ODOO__MASTER_PASSWORD=MASTER,
+        BFF_ODOO__SSO_CLIENT_ID="odoo",
+        BFF_ODOO__SSO_CLIENT_SECRET="test-odoo-client-secret",
+        BFF_ODOO__BASE_URL_TEMPLATE="http://t{tenant_id}.odoo.test",
+    )
+    first = await in_a_thread("odoo", "address", "1001", env=env)
+    assert first.exit_code == 1
+    assert "run the same command again" in first.stderr
+    old = (await place.odoo.row())["base_url"]
+    assert old != "http://t1001.odoo.test"
+
+    result = await in_a_thread("odoo", "address", "1001", env=env)
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "the Odoo of tenant 1001 is at http://t1001.odoo.test",
+        f"take {old} out of the redirect URIs of the client for all tenants",
+    ]
+    assert (await place.odoo.row())["base_url"] == "http://t1001.odoo.test"
+    assert place.parameter("web.base.url") == "http://t1001.odoo.test"
+    (entry,) = await entries(place.odoo.world, "odoo.moved")
+    assert entry["detail"] == {"old": old, "new": "http://t1001.odoo.test"}
+    # Once more changes nothing, and is no move.
+    again = await in_a_thread("odoo", "address", "1001", env=env)
+    assert again.exit_code == 0, again.output
+    assert len(await entries(place.odoo.world, "odoo.moved")) == 1
+
+
+async def test_without_a_database_or_on_another_server_nothing_moves(
+    place: Place,
+) -> None:
+    change = "UPDATE odoo_connections SET made = $1, server_url = $2"
+    for values, said in (
+        ((False, place.odoo.fake.url), "has no Odoo yet: its address follows"),
+        ((True, "https://o.test"), "is on https://o.test"),
+    ):
+        await place.odoo.execute(change, *values)
+        result = await in_a_thread("odoo", "address", "1001", env=place.env)
+        assert result.exit_code == 1
+        assert said in result.stderr
 
 
 async def test_without_odoo_there_is_nothing_to_talk_to(place: Place) -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from bff.cli import odoo_template
 from bff.dev.postgres import SUPERUSER
 from bff.sessions.sealing import KeyRing, parse_keys
-from bff.sites.safe import name_of_template, unseal
+from bff.sites.operating import LOCK
+from bff.sites.safe import name_of_template, seal, unseal
 from odoo.preparing import template_name
+from odoo.safe import Credentials
 from tests.bff.cli.commands import in_a_thread
 from tests.bff.cli.operators import environment, with_odoo
 from tests.fakes.odoo import FakeOdoo, odoo_server
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from typer.testing import Result
 
     from bff.dev.postgres import Postgres
-    from odoo.safe import Credentials
     from tests.databases import Databases
 
 NAME = template_name("19.0")
@@ -68,6 +68,13 @@ class Place:
         found = unseal(KeyRing(parse_keys(KEY)), name_of_template(name), sealed)
         assert found is not None
         return found
+
+    async def keep(self, name: str, credentials: Credentials) -> None:
+        sealed = seal(KeyRing(parse_keys(KEY)), name_of_template(name), credentials)
+        await self.execute(
+            "INSERT INTO odoo_templates (name, series, sealed) VALUES ($1, $2, $3)",
+            *(name, "19.0", sealed),
+        )
 
     async def tenant(self, tenant_id: int = 7, **values: object) -> None:
         await self.execute(
@@ -206,6 +213,63 @@ async def test_a_postgres_that_cannot_be_used_is_told_without_its_url(
     assert [row[2] for row in await place.rows()] == [False]
 
 
+FIXED = {"BFF_ODOO__TEMPLATE": "tpl_fixed"}
+
+
+@pytest.mark.parametrize("change", ["series", "apps"])
+async def test_one_by_a_fixed_name_that_is_of_the_past_is_no_success(
+    place: Place, postgres_server: Postgres, change: str
+) -> None:
+    url = postgres_server.url(SUPERUSER, "postgres")
+    settings = {**FIXED, "BFF_ODOO__POSTGRES_URL": url}
+    async with in_postgres(postgres_server, "tpl_fixed"):
+        first = await place.template("build", **settings)
+        assert first.exit_code == 0, first.output
+        # As Odoo sees what is closed.
+        place.fake.databases["tpl_fixed"].allows_connections = False
+        if change == "series":
+            await place.execute("UPDATE odoo_templates SET series = '18.0'")
+            said = "tpl_fixed was made for Odoo 18.0, the server is 19.0: "
+        else:
+            settings["BFF_ODOO__APPS"] = '["contacts", "crm"]'
+            said = "tpl_fixed was made with other odoo.apps, or by another release: "
+
+        result = await place.template("build", **settings)
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(said)
+        assert "bff odoo template drop tpl_fixed --force" in result.stderr
+        place.fake.databases["tpl_fixed"].allows_connections = True
+        assert (await place.template("drop", "tpl_fixed", "--force", **settings)).stdout
+    again = await place.template("build", **FIXED)
+    assert again.exit_code == 0, again.output
+    assert await place.rows() == [("tpl_fixed", "19.0", True)]
+
+
+async def test_one_whose_recipe_nobody_has_kept_goes_on(place: Place) -> None:
+    await place.template("build", **FIXED)
+    await place.execute("UPDATE odoo_templates SET recipe = ''")
+
+    assert (await place.template("build", **FIXED)).exit_code == 0
+
+
+async def test_one_that_no_key_opens_any_more_is_dropped_and_built_anew(
+    place: Place,
+) -> None:
+    await place.template("build")
+    other = {"BFF_SESSION__KEYS": "2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}
+    lost = await place.template("build", **other)
+    assert lost.exit_code == 1
+    assert lost.stderr.startswith("the key ring does not open")
+
+    dropped = await place.template("drop", NAME, "--force", **other)
+
+    assert dropped.exit_code == 0, dropped.output
+    built = await place.template("build", **other)
+    assert built.exit_code == 0, built.output
+    assert await place.rows() == [(NAME, "19.0", True)]
+
+
 async def test_another_name_is_built_and_said_to_be_unused(place: Place) -> None:
     result = await place.template("build", "--name", "tpl_next")
 
@@ -234,7 +298,7 @@ async def test_a_name_that_is_no_template_s_is_not_taken(place: Place) -> None:
 
 async def test_of_two_who_build_one_is_told_to_wait(place: Place) -> None:
     async with place.databases.superuser() as superuser, superuser.transaction():
-        await superuser.execute("SELECT pg_advisory_xact_lock($1)", odoo_template.LOCK)
+        await superuser.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         results = [
             await place.template(*arguments)
             for arguments in (("build",), ("drop", NAME))
@@ -316,6 +380,56 @@ async def test_the_one_in_use_is_dropped_by_force_only(place: Place) -> None:
     assert (again.exit_code, again.stderr) == (1, f"there is no template {NAME}\n")
 
 
+async def test_what_was_never_asked_for_is_not_dropped(place: Place) -> None:
+    place.fake.databases["prod"] = FakeDatabase.initialised("prod", password="theirs")
+    assert (await place.template("build", "--name", "prod")).exit_code == 1
+    assert await place.rows() == []
+    # As a release before this one left it.
+    safe = Credentials(service_password="x", admin_password="y")
+    await place.keep("prod", safe)
+
+    result = await place.template("drop", "prod")
+
+    assert result.exit_code == 0, result.output
+    assert "prod" in place.fake.databases
+    assert await place.rows() == []
+
+
+async def test_what_we_keep_nothing_for_is_not_dropped(
+    place: Place, postgres_server: Postgres
+) -> None:
+    await place.template("build")
+    place.fake.databases[NAME] = FakeDatabase.initialised(NAME, password="theirs")
+    url = {"BFF_ODOO__POSTGRES_URL": postgres_server.url(SUPERUSER, "postgres")}
+    for more in ({}, url):
+        result = await place.template("drop", NAME, "--force", **more)
+        assert result.exit_code == 1
+        assert "nothing was done to the database" in result.stderr
+        assert NAME in place.fake.databases
+        assert len(await place.rows()) == 1
+    async with in_postgres(postgres_server, NAME) as superuser:
+        for closed in (False, True):
+            if closed:
+                flag = "IS_TEMPLATE true ALLOW_CONNECTIONS false"
+                await superuser.execute(f'ALTER DATABASE "{NAME}" {flag}')
+            result = await place.template("drop", NAME, "--force", **url)
+            assert result.exit_code == 1
+            assert await flags(superuser, NAME) == (closed, not closed)
+
+
+async def test_half_a_template_of_ours_is_dropped(place: Place) -> None:
+    no_module = {"BFF_ODOO__APPS": '["nonsense"]', "BFF_ODOO__TEMPLATE": NAME}
+    assert (await place.template("build", **no_module)).exit_code == 1
+    assert not (await place.kept()).user
+    assert NAME in place.fake.databases
+
+    result = await place.template("drop", NAME, "--force")
+
+    assert result.exit_code == 0, result.output
+    assert NAME not in place.fake.databases
+    assert await place.rows() == []
+
+
 async def test_copies_made_in_advance_go_first(place: Place) -> None:
     await place.template("build")
     await place.warm("warm_1", "ready")
@@ -343,6 +457,14 @@ async def test_while_a_tenant_s_is_made_from_it_a_template_stays(place: Place) -
     result = await place.template("drop", NAME, BFF_ODOO__TEMPLATE="tpl_next")
 
     assert result.exit_code == 1
+    assert "databases are being made, of tenants 7" in result.stderr
+    # Also one that is made, and not tried yet against what opens the template.
+    await place.execute("UPDATE odoo_connections SET made = true")
+    await place.execute(
+        "INSERT INTO onboarding (tenant_id, phases, founder, status) "
+        "VALUES (7, '[]', 'i a', 'seeding')"
+    )
+    result = await place.template("drop", NAME, "--force")
     assert "databases are being made, of tenants 7" in result.stderr
     assert await place.rows() == [(NAME, "19.0", True)]
 

@@ -224,7 +224,7 @@ async def test_an_odoo_that_is_not_made_yet_is_told_of(world: World) -> None:
     result = await command(world, "tenants", "suspend", "1001")
 
     assert result.exit_code == 0
-    assert "its Odoo is being made, or has failed to be" in result.stdout
+    assert "its Odoo is not made yet: while the tenant is suspended" in result.stdout
 
 
 async def test_a_deleted_tenant_leaves_only_its_audit_log(world: World) -> None:

@@ -86,8 +86,16 @@ async def test_a_long_list_arrives_in_batches_and_each_once(
     assert [found[one] for one in counts] == [20, 20, 0, 20, 0, 0]
 
 
+async def test_a_sync_notes_that_odoo_was_upgraded(place: OdooWorld) -> None:
+    await companies(place, 2)
+    await place.execute("UPDATE odoo_connections SET series = '17.0'")
+    await synced(place)
+    assert (await place.row())["series"] == "19.0"
+    assert leads(place) == names(2)
+
+
 async def test_a_deleted_lead_stays_deleted_and_a_refused_one_holds_up_nobody(
-    place: OdooWorld,
+    place: OdooWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     await companies(place, 5)
     await synced(place, limit=2)
@@ -106,7 +114,9 @@ async def test_a_deleted_lead_stays_deleted_and_a_refused_one_holds_up_nobody(
     counts = [found[one] for one in ("created", "updated", "skipped", "refused")]
     assert counts == [2, 1, 1, 1]
     (error,) = found["errors"]
-    assert error["error"] == "No such TLD"
+    # Odoo's own words are for the log: `load` repeats whatever failed inside.
+    assert error["error"] == "Odoo did not take this company as a lead."
+    assert "No such TLD" in caplog.text
     assert leads(place) == ["Company 2", "Company 3", "Company 5"]
 
 

@@ -11,12 +11,14 @@ from bff.database import connect
 from bff.onboarding.jobs import work
 from bff.onboarding.store import OnboardingStore
 from bff.onboarding.worker import STEPS, Runner, utc_now
+from bff.tenancy import operating
 from tests.bff.onboarding.founding import ANN, OPEN
 from tests.bff.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from bff.database import Database
     from bff.onboarding.phases import Progress
     from bff.onboarding.worker import Step
     from tests.databases import Databases
@@ -47,6 +49,19 @@ class Bench:
 
         return await until(look, seconds=seconds)
 
+    async def suspend(self) -> None:
+        """Suspend the tenant, as an operator does."""
+        async with connect(self.databases.worker, size=1) as pool:
+            await suspend(pool, self.tenant_id)
+
+    async def resume(self) -> None:
+        """Let the tenant be in use again."""
+        async with (
+            connect(self.databases.worker, size=1) as pool,
+            pool.tenant_transaction(self.tenant_id) as connection,
+        ):
+            await operating.resume(connection, self.tenant_id)
+
     async def jobs(self) -> int:
         async with self.databases.superuser() as superuser:
             return int(await superuser.fetchval("SELECT count(*) FROM pgqueuer"))
@@ -73,3 +88,9 @@ class Bench:
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+
+
+async def suspend(database: Database, tenant_id: int) -> None:
+    """Suspend a tenant; *database* is the worker's."""
+    async with database.tenant_transaction(tenant_id) as connection:
+        await operating.suspend(connection, tenant_id)

@@ -392,6 +392,22 @@ async def test_a_server_that_chooses_databases_by_host_is_asked_by_host(
     assert parameter(estate.database, "web.base.url") == address
 
 
+async def test_an_address_that_hides_the_database_is_corrected_by_the_settings(
+    estate: Estate, caplog: pytest.LogCaptureFixture
+) -> None:
+    estate.fake.by_host = True
+    estate.naming = "odoot{tenant_id}"
+    estate.section["base_url_template"] = "http://x.{db_name}.odoo.test"
+    await assert_fails(estate, caplog, "does not know your", "odoo_no_database")
+    estate.section["base_url_template"] = "http://{db_name}.odoo.test"
+
+    await assert_heals(estate)
+
+    address = f"http://{estate.name}.odoo.test"
+    assert (await estate.row())["base_url"] == address
+    assert parameter(estate.database, "web.base.url") == address
+
+
 @pytest.mark.parametrize(("series", "year"), [("20.0", 2026)])
 async def test_odoo_20_is_asked_by_its_form(estate: Estate) -> None:
     await estate.run()

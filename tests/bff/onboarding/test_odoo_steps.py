@@ -9,13 +9,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
-from bff.onboarding.odoo_place import MOVED, NAME_TAKEN
+from bff.background import make_workshop
+from bff.database import connect
+from bff.onboarding.odoo_place import NAME_TAKEN, opened
 from bff.onboarding.odoo_steps import COPYING, NO_ADMIN, OWNING, SLOWLY
 from bff.onboarding.phases import State
+from bff.onboarding.store import OnboardingStore
+from bff.onboarding.worker import SUSPENDED, Suspended
+from bff.tenancy import operating
+from tests.bff.onboarding.bench import suspend
 from tests.bff.onboarding.estate import assert_says_nothing, dump, parameter
-from tests.bff.onboarding.founding import ANN
+from tests.bff.onboarding.founding import ANN, OPEN
 from tests.bff.onboarding.gates import gate
 from tests.fakes.odoo import odoo_server
 from tests.fakes.odoo_data import ADMIN
@@ -240,7 +247,8 @@ async def test_a_tenant_is_not_begun_anew_on_another_server(estate: Estate) -> N
 
         progress = await estate.run()
 
-        assert progress.error == MOVED
+        assert progress.error is not None
+        assert progress.error.startswith("Your Odoo is on another server")
         assert set(another.databases) == {TEMPLATE}
     del estate.section["server_url"]
     await estate.begin()
@@ -378,3 +386,45 @@ async def test_a_database_without_our_marker_is_not_called_ready(
 
     assert progress.status == "error"
     assert parameter(estate.database, "bff.tenant_id") == "another"
+
+
+async def test_nobody_gets_into_the_odoo_of_a_tenant_suspended_while_it_is_made(
+    estate: Estate,
+) -> None:
+    with gate(estate.fake, "duplicate_database") as held:
+        running = asyncio.ensure_future(estate.run())
+        await held.reached()
+        async with connect(estate.databases.worker, size=1) as worker:
+            await suspend(worker, estate.tenant_id)
+        held.open()
+        progress = await running
+
+    assert (progress.status, progress.error) == ("error", SUSPENDED)
+    assert progress.next() == "configuring_oidc"
+    users = estate.database.records["res.users"].values()
+    assert not any(user.get("oauth_uid") for user in users)
+    async with connect(estate.databases.worker, size=1) as worker:
+        async with worker.tenant_transaction(estate.tenant_id) as connection:
+            await operating.resume(connection, estate.tenant_id)
+        started = await OnboardingStore(worker, OPEN).retry(estate.tenant_id)
+    assert started is not None
+    assert (await estate.run()).status == "ready"
+    await estate.assert_ready()
+
+
+async def test_a_suspended_tenant_s_database_is_not_taken_in_hand(
+    estate: Estate,
+) -> None:
+    """A phase takes it in hand more than once, and may be suspended in between."""
+    async with (
+        connect(estate.databases.worker, size=2) as worker,
+        aiohttp.ClientSession() as http,
+    ):
+        workshop = make_workshop(estate.config, worker, http)
+        async with opened(workshop, estate.tenant_id):
+            pass
+        await suspend(worker, estate.tenant_id)
+        with pytest.raises(Suspended):
+            async with opened(workshop, estate.tenant_id):
+                pass
+    assert (await estate.row())["held_until"] is None

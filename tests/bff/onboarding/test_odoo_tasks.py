@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,6 +170,32 @@ async def test_suspended_people_stay_out_until_they_are_let_in(
     ]
 
 
+async def test_nobody_is_let_in_while_the_tenant_is_suspended(
+    place: OdooWorld,
+) -> None:
+    await place.ask(Kind.SUSPEND)
+    await place.execute("UPDATE tenants SET status = 'suspended'")
+
+    found = await place.ask(Kind.RESUME)
+
+    assert (found["state"], found["code"]) == ("failed", "tenant_suspended")
+    assert place.odoo.records["res.users"][ADMIN]["active"] is False
+    await place.execute("UPDATE tenants SET status = 'active'")
+    assert (await place.ask(Kind.RESUME))["state"] == "done"
+
+
+async def test_a_suspension_makes_a_new_key(place: OdooWorld) -> None:
+    before, row = await place.kept(), await place.row()
+    await place.execute("UPDATE odoo_connections SET key_expires_at = now()")
+
+    await place.ask(Kind.SUSPEND)
+
+    after = await place.kept()
+    assert after.key != before.key
+    assert list(place.odoo.keys) == [after.key]
+    assert (await place.row())["key_expires_at"] >= row["key_expires_at"]
+
+
 async def test_a_key_that_grew_old_in_a_suspension_is_replaced(
     place: OdooWorld,
 ) -> None:
@@ -185,6 +212,37 @@ async def test_a_key_that_grew_old_in_a_suspension_is_replaced(
         "odoo.resumed",
         "odoo.key_rotated",
     ]
+
+
+async def test_an_odoo_that_was_upgraded_gives_a_key_with_an_end_that_is_known(
+    place: OdooWorld,
+) -> None:
+    await place.execute("UPDATE odoo_connections SET series = '17.0'")
+
+    assert (await place.ask(Kind.ROTATE))["state"] == "done"
+
+    row = await place.row()
+    assert row["series"] == "19.0"
+    (key,) = place.odoo.keys.values()
+    assert key.expires is not None
+    ends = datetime.fromisoformat(key.expires).replace(tzinfo=UTC)
+    # Ours has no time of day either; a midnight may have come in between.
+    assert ends - timedelta(days=1) <= row["key_expires_at"] <= ends
+
+
+async def test_whoever_looks_notes_which_odoo_it_is(place: OdooWorld) -> None:
+    await place.execute("UPDATE odoo_connections SET series = '18.0'")
+    assert (await place.ask(Kind.VERIFY))["state"] == "done"
+    assert (await place.row())["series"] == "19.0"
+
+
+async def test_an_odoo_that_is_away_is_noted(place: OdooWorld) -> None:
+    await place.stop_odoo()
+
+    found = await place.ask(Kind.VERIFY)
+
+    assert (found["state"], found["code"]) == ("failed", "odoo_unreachable")
+    assert (await place.row())["problem"] == found["problem"]
 
 
 async def test_a_repair_needs_somebody_to_repair_it_for(place: OdooWorld) -> None:

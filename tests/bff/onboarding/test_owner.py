@@ -63,6 +63,24 @@ async def test_an_admin_of_our_own_table_who_is_one_no_more_owns_nothing(
     assert await owner(store) is None
 
 
+async def test_an_admin_of_our_own_table_comes_before_one_by_claim(
+    store: OnboardingStore, databases: Databases
+) -> None:
+    await join(databases, "ann")
+    await store.start(replace(ANN, is_admin=True), CLAIMED)
+    await join(databases, "bob", "{viewer,admin}")
+    assert await owner(store) == "bob", "Ann's claim may be withdrawn by now"
+
+
+async def test_a_founder_of_our_own_table_comes_before_older_admins(
+    store: OnboardingStore, databases: Databases
+) -> None:
+    await join(databases, "bob", "{viewer,admin}")
+    await join(databases, "ann", "{viewer,admin}")
+    await store.start(replace(ANN, is_admin=True), CLAIMED)
+    assert await owner(store) == "ann"
+
+
 async def test_an_admin_by_claim_takes_over_what_failed_without_any(
     store: OnboardingStore, databases: Databases
 ) -> None:

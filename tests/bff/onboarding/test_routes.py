@@ -284,3 +284,24 @@ async def test_a_browser_that_leaves_leaves_nothing_behind(idle: World) -> None:
             return not idle.app[ENDED].count(UUID(int=number))
 
         await until(gone)
+
+
+@pytest.mark.parametrize(
+    ("email", "by_claim"), [("alice@acme.test", True), ("dave@acme.test", False)]
+)
+async def test_who_is_admin_by_claim_alone_is_kept_as_such(
+    idle: World, email: str, *, by_claim: bool
+) -> None:
+    async with idle.signed_in(email) as browser:
+        whoami = await (await browser.get("/whoami")).json()
+        assert (whoami["tenant_id"], "admin" in whoami["roles"]) == (1001, by_claim)
+        async with idle.databases.superuser() as superuser:
+            roles = "SELECT roles FROM tenant_users WHERE email = $1"
+            assert "admin" not in await superuser.fetchval(roles, email)
+
+            assert (await browser.post("/onboarding/first_login")).status == 202
+
+            (row,) = await superuser.fetch(
+                "SELECT tenant_id, founder_by_claim FROM onboarding"
+            )
+    assert tuple(row) == (1001, by_claim)

@@ -72,6 +72,23 @@ async def test_a_new_workspace_has_a_customer_rule_that_can_be_read(
     assert profile.told() == first_rule.PAYLOAD
 
 
+async def test_an_operator_s_workspace_has_it_too_unless_it_has_rules(
+    store: OnboardingStore, databases: Databases
+) -> None:
+    async with databases.superuser() as superuser:
+        await superuser.execute("INSERT INTO tenants VALUES (5, 'given'), (6, 'old')")
+        await superuser.execute(
+            "INSERT INTO icp_rules (tenant_id, name, payload) VALUES (6, 'mine', '{}')"
+        )
+
+    for tenant_id in (5, 6):
+        await store.start(ANN, tenant_id)
+
+    async with databases.superuser() as superuser:
+        rows = await superuser.fetch("SELECT tenant_id, name FROM icp_rules")
+    assert {tuple(row) for row in rows} == {(5, first_rule.NAME), (6, "mine")}
+
+
 async def test_twenty_at_once_on_two_gateways_make_one_tenant_one_row_one_job(
     databases: Databases,
 ) -> None:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bff.onboarding.phases import State
-from bff.onboarding.worker import NO_ODOO, Outcome, PhaseFailed, Say
+import pytest
+
+from bff.errors import TenantSuspended
+from bff.onboarding.phases import NO_ODOO, State
+from bff.onboarding.worker import (
+    STEPS,
+    SUSPENDED,
+    Outcome,
+    PhaseFailed,
+    Runner,
+    Say,
+    utc_now,
+)
+from bff.sites.holding import StillHeld
+from tests.bff.onboarding.founding import ANN
 from tests.bff.waiting import until
 
 if TYPE_CHECKING:
-    import pytest
-
+    from bff.onboarding.store import OnboardingStore
     from tests.bff.onboarding.bench import Bench
 
 
@@ -99,3 +111,44 @@ async def test_a_job_for_a_tenant_that_is_gone_is_put_away(bench: Bench) -> None
             return await bench.jobs() == 0
 
         await until(no_jobs)
+
+
+async def test_a_suspended_tenant_s_onboarding_stops_and_goes_on_once_it_is_open(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def start(tenant_id: int, say: Say) -> Outcome:
+        await bench.suspend()
+        return Outcome(State.DONE)
+
+    async with bench.worker(starting=start):
+        failed = await bench.reached("error")
+        assert failed.error == SUSPENDED
+        assert [str(phase.state) for phase in failed.phases[:3]] == [
+            "done", "failed", "pending",
+        ]  # fmt: skip
+        assert "(tenant_suspended)" in caplog.text
+        with pytest.raises(TenantSuspended):
+            await bench.begin()
+
+        await bench.resume()
+        await bench.begin()
+        assert (await bench.reached("ready")).attempt == 2
+
+
+async def test_while_another_has_the_database_in_hand_the_job_waits(
+    store: OnboardingStore, worker: OnboardingStore
+) -> None:
+    tenant_id = (await store.start(ANN, None)).tenant_id
+    calls: list[int] = []
+
+    async def held(tenant_id: int, say: Say) -> Outcome:
+        calls.append(tenant_id)
+        raise StillHeld
+
+    with pytest.raises(StillHeld):
+        await Runner(worker, {**STEPS, "ready": held}, utc_now).run(tenant_id)
+
+    assert len(calls) == 1, "the queue tries again, not we"
+    found = await store.get(tenant_id)
+    assert found is not None
+    assert found[0].status != "error"

@@ -176,7 +176,7 @@ async def test_the_supervisor_ends_even_when_the_worker_breaks_while_it_is_stopp
 ) -> None:
     broken = False
 
-    async def breaking(*_: object) -> None:
+    async def breaking(*_: object, **__: object) -> None:
         nonlocal broken
         try:
             await asyncio.sleep(3600)

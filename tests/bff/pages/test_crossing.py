@@ -36,6 +36,17 @@ def test_our_cookies_stay_and_the_ui_s_own_cross(sent: list[str], crosses: str) 
 
 
 @pytest.mark.parametrize(
+    "name", ["__Secure-mine", "__secure-MINE.1", "mine", "__Host-mine"]
+)
+def test_ours_may_have_a_prefix_by_the_settings(name: str) -> None:
+    ours = ("__Secure-mine", "__Host-other")
+
+    assert to_ui([f"{name}=1; a=2"], ours) == "a=2"
+    assert not may_be_set(f"{name}=evil", ours)
+    assert may_be_set("a=2", ours)
+
+
+@pytest.mark.parametrize(
     ("value", "may"),
     [
         ("theme=dark; Path=/", True),

@@ -61,6 +61,19 @@ async def test_a_stranger_gets_the_files_but_no_page(site: World) -> None:
             )
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".br", ".GZ", ".gz.br"])
+async def test_a_packed_page_is_a_page(site: World, root: Path, suffix: str) -> None:
+    (root / f"index.html{suffix}").write_bytes(b"packed")
+    (root / f"app.js{suffix}").write_bytes(b"packed")
+    async with site.browser() as anybody:
+        assert (await anybody.get(f"/index.html{suffix}")).status == 401
+        assert (await anybody.get(f"/app.js{suffix}")).status == 200
+    async with site.signed_in() as browser:
+        answer = await browser.get(f"/index.html{suffix}")
+        assert (answer.status, await answer.read()) == (200, b"packed")
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
 async def test_a_person_sees_the_pages(site: World) -> None:
     async with site.signed_in() as browser:
         for path, name in (

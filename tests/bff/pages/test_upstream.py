@@ -502,6 +502,29 @@ async def test_no_more_than_so_many_are_asked_at_once(
         await until(free)
 
 
+async def test_whoever_has_no_session_leaves_room_for_those_who_have(
+    databases: Databases, node: NextServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.pages.upstream.MOST_OPEN", 1)
+    async with (
+        through(databases, node.url, public=["/stream"]).running() as world,
+        world.browser() as anybody,
+        world.signed_in() as browser,
+    ):
+        stream = await anybody.get("/stream")
+        assert stream.status == 200
+        busy = await anybody.get("/stream")
+        assert (busy.status, busy.headers["Retry-After"]) == (503, "2")
+        assert (await browser.get("/api/data")).status == 200
+        stream.close()
+
+        async def free() -> bool:
+            async with anybody.session.get(f"{world.url}/stream") as again:
+                return again.status == 200
+
+        await until(free)
+
+
 async def pages_of(browser: Browser) -> set[int]:
     return {(await browser.navigate(path)).status for path in ("/login", "/onboarding")}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from bff.sites.tasks import ask
 from tests.bff.sessions.tickets import ring
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from asyncpg import Record
 
     from bff.database import Database
@@ -91,16 +93,17 @@ class Scene:
     async def jobs(self) -> int:
         return int(await self.value("SELECT count(*) FROM pgqueuer"))
 
-    async def away(self, seconds: float, role: str = "bff_worker") -> None:
+    @asynccontextmanager
+    async def away(self, role: str = "bff_worker") -> AsyncGenerator[None]:
         """Let PostgreSQL be away for a role: connections are cut, none is made."""
         cut = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
             "WHERE usename = $1 AND datname = current_database()"
         )
         async with self.databases.superuser() as superuser:
             await superuser.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
             try:
                 await superuser.execute(cut.replace("$1", f"'{role}'"))
-                await asyncio.sleep(seconds)
+                yield
             finally:
                 await superuser.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")

@@ -13,7 +13,7 @@ from bff.identity.admin_api import CallRefused, NotAsked
 from bff.identity.clients import ClientMissing, ClientNotOurs, MayNotManageClients
 from bff.identity.messages import ProviderUnavailable
 from bff.sessions.sealing import Unopenable
-from bff.sites.failures import UNKNOWN, Failure, failure_of, passes
+from bff.sites.failures import PASSING, UNKNOWN, Failure, failure_of, passes
 from bff.sites.holding import NoOdoo, StillHeld
 from odoo import errors
 
@@ -108,12 +108,27 @@ def test_which_code_is_which(error: Exception, code: str) -> None:
         (Unopenable(), False),
         (RuntimeError("x"), False),
         (Failure("x", "x."), False),
-        (Failure("x", "x.", passes=True), True),
     ],
     ids=lambda one: str(one) if isinstance(one, bool) else type(one).__name__,
 )
 def test_whether_time_alone_may_help(error: Exception, *, helps: bool) -> None:
     assert passes(error) is helps
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_what_odoo_s_own_errors_say_of_time_holds(kind: type[Exception]) -> None:
+    error = made(kind)
+    assert isinstance(error, errors.OdooError)
+
+    # A fault is one of any kind: the library does not know, and trying again is cheap.
+    helps = error.passes or isinstance(error, errors.ServerFault)
+    assert passes(error) is helps
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_code_passes_as_its_error_does(kind: type[Exception]) -> None:
+    error = made(kind)
+    assert (failure_of(error)[0] in PASSING) is passes(error)
 
 
 async def test_a_failure_of_ours_goes_through_context_managers() -> None:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import pytest
@@ -24,7 +24,7 @@ from bff.sites.failures import UNKNOWN
 from bff.sites.holding import LEASE, StillHeld, holding
 from bff.sites.jobs import Jobs, More
 from bff.sites.safe import Replaced
-from bff.sites.tasks import JOB, Kind
+from bff.sites.tasks import JOB, SYNC_JOB, Kind
 from odoo import errors
 from tests.bff.sites.scene import TENANT
 from tests.bff.waiting import until
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 FREED = "UPDATE odoo_connections SET held_until = NULL"
 LEAK = "canary-secret-of-odoo"
+PICKED = "SELECT count(*) FROM pgqueuer WHERE entrypoint = $1 AND status = 'picked'"
 
 
 class Doing:
@@ -120,7 +121,7 @@ async def test_the_tenant_is_in_hand_meanwhile(scene: Scene) -> None:
     async def look(task: Task, hold: Hold) -> Mapping[str, Any]:
         with pytest.raises(StillHeld):
             async with holding(scene.worker, task.tenant_id, patience=0):
-                pass  # pragma: no cover - never entered
+                pass
         seen.append((await scene.task(Kind.VERIFY))["state"])
         await hold.extend()
         return {}
@@ -221,7 +222,6 @@ async def test_a_kind_that_nobody_does_fails(scene: Scene) -> None:
         b"[]",
         b"{}",
         b'{"tenant_id": "x", "kind": "verify", "run": 1}',
-        b'{"tenant_id": 7, "kind": "no such", "run": 1}',
         b'{"tenant_id": null, "kind": "verify", "run": 1}',
         b"[" * 100_000,
     ],
@@ -234,10 +234,27 @@ async def test_poison_is_said_and_left_out(
     assert "names no task" in caplog.text
 
 
+async def test_a_newer_release_s_job_stays(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    await scene.tenant()
+    async with scene.worker.shared_transaction() as connection:
+        driver = AsyncpgDriver(cast("asyncpg.Connection", connection))
+        await Queries(driver).enqueue(JOB, payload(kind="newer"))
+    async with queue(scene, jobs_of(scene, Doing())):
+
+        async def said() -> bool:
+            return "left to another release: newer" in caplog.text
+
+        await until(said)
+    assert await scene.jobs() == 1
+
+
 async def test_poison_does_not_stop_the_queue(scene: Scene) -> None:
     await scene.tenant()
     async with scene.worker.shared_transaction() as connection:
-        driver = AsyncpgDriver(connection)  # type: ignore[arg-type]  # as in bff.sites.tasks
+        # As in bff.sites.tasks: PgQueuer's types do not know the proxy.
+        driver = AsyncpgDriver(cast("asyncpg.Connection", connection))
         await Queries(driver).enqueue(JOB, b"poison")
     await scene.ask(Kind.VERIFY)
     async with queue(scene, jobs_of(scene, Doing())):
@@ -311,6 +328,45 @@ async def test_a_run_that_was_replaced_by_a_newer_one_writes_nothing(
     assert (row["run"], row["state"], json.loads(row["result"])) == (2, "queued", {})
 
 
+@pytest.mark.parametrize(
+    ("many", "other"), [(Kind.VERIFY, Kind.SYNC), (Kind.SYNC, Kind.VERIFY)]
+)
+async def test_many_tasks_take_turns_and_syncs_keep_no_other_waiting(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, many: Kind, other: Kind
+) -> None:
+    monkeypatch.setattr("bff.sites.jobs.AT_ONCE", 1)
+    monkeypatch.setattr("bff.sites.jobs.SYNCS_AT_ONCE", 1)
+    go_on, begun = asyncio.Event(), []
+
+    async def slow(task: Task, hold: Hold) -> Mapping[str, Any]:
+        del hold
+        begun.append(task.tenant_id)
+        await go_on.wait()
+        return {}
+
+    for tenant_id in (TENANT, TENANT + 1):
+        await scene.tenant(tenant_id)
+        await scene.ask(many, tenant_id)
+    await scene.tenant(TENANT + 2)
+    await scene.ask(other, TENANT + 2)
+
+    async def done() -> bool:
+        return bool((await scene.task(other, TENANT + 2))["state"] == "done")
+
+    jobs = Jobs(database=scene.worker, handlers={many: slow, other: Doing()})
+    async with queue(scene, jobs):
+        await until(done, seconds=20)
+        name = SYNC_JOB if many is Kind.SYNC else JOB
+        assert await scene.value(PICKED, name) == 1
+        go_on.set()
+
+        async def all_done() -> bool:
+            return await scene.jobs() == 0
+
+        await until(all_done, seconds=20)
+    assert sorted(begun) == [TENANT, TENANT + 1]
+
+
 async def test_a_job_waits_while_another_worker_has_the_tenant(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -366,13 +422,11 @@ async def test_postgres_away_in_the_middle_loses_no_task(scene: Scene) -> None:
 
     async with queue(scene, jobs_of(scene, slow)) as running:
         await entered.wait()
-        away = asyncio.ensure_future(scene.away(1.0))
-        await asyncio.sleep(0.5)
-        go_on.set()
-        await away
-        # The queue's own connection was cut as well: that worker starts again.
-        await asyncio.wait({running}, timeout=30)
-        assert running.done()
+        async with scene.away():
+            go_on.set()
+            # The queue's own connection was cut as well: that worker starts again.
+            await asyncio.wait({running}, timeout=30)
+            assert running.done()
     async with queue(scene, jobs_of(scene, Doing({"n": 2}))):
         row = await over(scene, seconds=30)
     assert row["state"] == "done"

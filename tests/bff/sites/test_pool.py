@@ -163,7 +163,7 @@ async def test_another_template_s_copy_is_not_taken(estate: Estate) -> None:
     assert await states(estate.scene) == ["ready"]
 
 
-async def test_a_copy_that_somebody_dropped_is_forgotten(
+async def test_a_copy_that_somebody_dropped_is_given_up(
     estate: Estate, caplog: pytest.LogCaptureFixture
 ) -> None:
     await estate.scene.tenant()
@@ -174,9 +174,13 @@ async def test_a_copy_that_somebody_dropped_is_forgotten(
     await made(workshop)
 
     assert marker(estate) == "7"
-    assert await rows(estate.scene) == []
     assert f"the copy {first} is gone" in caplog.text
     assert second not in estate.fake.databases
+    # Its row goes when nothing is there for sure.
+    (row,) = await rows(estate.scene)
+    assert (row["name"], row["state"]) == (first, "dropping")
+    await Pool(workshop=estate.workshop()).step()
+    assert await rows(estate.scene) == []
 
 
 async def test_a_rename_that_is_refused_ends_in_a_copy(
@@ -195,6 +199,34 @@ async def test_a_rename_that_is_refused_ends_in_a_copy(
     assert (row["state"], row["tenant_id"]) == ("ready", None)
     assert warm(estate) == {row["name"]}
     assert "is not renamed, but copied" in caplog.text
+
+
+async def test_a_worker_that_was_replaced_puts_nothing_back(estate: Estate) -> None:
+    await estate.scene.tenant()
+    workshop = await filled(estate)
+    estate.fake.fail("rename", raises=Raised("builtins.Exception", "Couldn't rename"))
+    connection = await workshop.sites.get(TENANT)
+    assert connection is not None
+    async with holding(workshop.database, TENANT, patience=0) as hold:
+        site = workshop.site(connection, hold)
+        await estate.scene.execute("UPDATE odoo_connections SET fence = fence + 1")
+        with pytest.raises(Replaced):
+            await workshop.way("19.0", TENANT, site.safe).clone(TEMPLATE, NAME)
+    assert await states(estate.scene) == ["claimed"]
+
+
+async def test_a_copy_is_let_go_by_its_own_tenant_alone(estate: Estate) -> None:
+    await estate.scene.tenant()
+    workshop = await filled(estate)
+    warm_rows = WarmRows(workshop.database)
+    name = await warm_rows.claim(TEMPLATE, TENANT)
+    assert name is not None
+    for act in (warm_rows.put_back, warm_rows.use_up, warm_rows.give_up):
+        await act(name, TENANT + 1)
+    await warm_rows.forget(name)
+    assert await states(estate.scene) == ["claimed"]
+    await warm_rows.put_back(name, TENANT)
+    assert await states(estate.scene) == ["ready"]
 
 
 async def test_a_rename_whose_answer_is_lost_is_looked_at(estate: Estate) -> None:
@@ -267,6 +299,42 @@ async def test_switching_the_pool_off_empties_it(estate: Estate) -> None:
     await Pool(workshop=estate.workshop()).step()
     assert await rows(estate.scene) == []
     assert warm(estate) == set()
+
+
+async def test_one_that_is_not_dropped_hinders_no_other(estate: Estate) -> None:
+    await filled(estate, 2)
+    await estate.scene.execute("UPDATE odoo_warm SET state = 'dropping'")
+    refused = Raised("builtins.Exception", "Couldn't drop database")
+    estate.fake.fail("drop", raises=refused)
+
+    assert await Pool(workshop=estate.workshop(warm=1)).step()
+
+    assert sorted(await states(estate.scene)) == ["dropping", "ready"]
+    estate.fake.fail("drop", raises=refused)
+    with pytest.raises(errors.ServerFault):  # so that whoever loops waits longer
+        await Pool(workshop=estate.workshop(warm=1)).step()
+
+
+async def test_one_that_cannot_be_made_makes_room(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.sites.pool.TRIES", 1)
+    pool = Pool(workshop=estate.workshop(warm=1))
+    names = []
+    for _ in range(2):
+        refused = Raised("builtins.Exception", "this name alone")
+        estate.fake.fail("duplicate_database", raises=refused)
+        with pytest.raises(errors.ServerFault):
+            await pool.step()
+        names += [(row["name"], row["state"]) for row in await rows(estate.scene)]
+    (bad, making), (same, dropping) = names
+    assert (bad, making, dropping) == (same, "making", "dropping")
+
+    assert await pool.step()
+
+    (row,) = await rows(estate.scene)
+    assert row["state"] == "ready"
+    assert row["name"] != bad
 
 
 async def test_a_drop_that_fails_is_done_by_the_next_round(estate: Estate) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ import pytest
 
 from bff.dev.ports import free_port
 from bff.dev.postgres import SUPERUSER
-from bff.sites.postgres import opened
+from bff.sites.postgres import named, opened
 from odoo import errors
 
 if TYPE_CHECKING:
@@ -63,6 +64,19 @@ async def test_a_server_that_is_away_was_sent_nothing() -> None:
     with pytest.raises(errors.Unreachable):
         async with opened(f"postgresql://x:y@127.0.0.1:{free_port()}/postgres"):
             raise AssertionError("somebody listens there")
+
+
+@pytest.mark.parametrize(
+    "place", ["o:pw-secret/x@h/d", "o:pw-secret@[h/d", "o:x@h:pw-secret/d"]
+)
+async def test_a_url_that_cannot_be_read_is_not_repeated(place: str) -> None:
+    with pytest.raises(errors.Unreachable) as caught:
+        async with opened(named(f"postgresql://{place}", "postgres")):
+            raise AssertionError("it is no URL")
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert "pw-secret" not in told.replace(place, "")
+    assert "odoo.postgres_url cannot be read" in str(caught.value)
 
 
 async def test_a_wrong_password_is_refused(url: str) -> None:

@@ -112,13 +112,9 @@ async def test_keeping_while_postgres_is_away_is_told(scene: Scene) -> None:
     await scene.tenant()
     async with holding(scene.worker, TENANT) as hold:
         safe = scene.safe(hold)
-        await scene.away(0)
-        await scene.execute("ALTER ROLE bff_worker CONNECTION LIMIT 0")
-        try:
+        async with scene.away():
             with pytest.raises(DatabaseUnavailable):
                 await safe.keep(KNOWN)
-        finally:
-            await scene.execute("ALTER ROLE bff_worker CONNECTION LIMIT -1")
         assert await safe.kept() is None
 
 

@@ -13,7 +13,8 @@ from bff.sites.server import OdooServer, has_rpc, sign_in_address
 from bff.sites.store import Connection
 from bff.sites.workshop import Workshop
 from odoo import errors
-from odoo.cloning import ByCommand, ByForm, ByRpc, BySql
+from odoo.cloning import ByForm, ByRpc, BySql
+from odoo.command import ByCommand
 from odoo.records import UUID, parameter
 from tests.bff.sites.estate import Estate, opened_estate
 from tests.bff.sites.scene import RING, TENANT, Scene

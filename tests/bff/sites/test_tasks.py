@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bff.database import DATABASE
 from bff.listener import Listener
-from bff.sites.tasks import Kind, Tasks, ask, revive
+from bff.serve import drain
+from bff.sites.tasks import TASKS, Kind, Tasks, ask, revive
 from tests.bff.sites.scene import TENANT
 from tests.bff.waiting import until
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from tests.bff.sites.scene import Scene
+    from tests.world import World
 
 DONE = (
     "UPDATE odoo_tasks SET state = 'done', result = '{\"found\": 1}', "
@@ -171,7 +174,10 @@ async def test_another_tenant_s_task_is_not_seen(scene: Scene) -> None:
     assert found.tenant_id == TENANT
 
 
-async def test_whoever_waits_hears_the_end(scene: Scene, listener: Listener) -> None:
+async def test_whoever_waits_hears_the_end(
+    scene: Scene, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.sites.tasks.LOOK", 3600.0)  # nobody looks: it is heard
     await scene.tenant()
     tasks = Tasks(scene.app, listener)
     task = (await scene.ask(Kind.VERIFY)).task
@@ -213,6 +219,24 @@ async def test_waiting_ends_when_its_time_is_over(scene: Scene) -> None:
     found = await asyncio.wait_for(tasks.wait(task, 0.2), 20)
     assert found.state == "queued"
     assert not found.is_over
+
+
+async def test_a_shutdown_ends_the_waiting(scene: Scene) -> None:
+    await scene.tenant()
+    tasks, task = deaf(scene), (await scene.ask(Kind.VERIFY)).task
+    waiting = asyncio.ensure_future(tasks.wait(task, 3600))
+    await asyncio.sleep(0.1)
+    tasks.drain()
+    assert (await asyncio.wait_for(waiting, 20)).state == "queued"
+    assert not (await asyncio.wait_for(tasks.wait(task, 3600), 20)).is_over
+
+
+async def test_a_gateway_that_drains_ends_the_waiting(world: World) -> None:
+    async with world.app[DATABASE].tenant_transaction(1001) as connection:
+        task = (await ask(connection, 1001, Kind.VERIFY)).task
+    await drain(world.app, 0.1)
+    waited = world.app[TASKS].wait(task, 3600)
+    assert not (await asyncio.wait_for(waited, 20)).is_over
 
 
 async def test_a_task_that_is_over_is_not_waited_for(scene: Scene) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bff import background, config
 from bff.database import Database, DatabaseUnavailable
 from bff.sessions.sealing import KEY_BYTES, format_key
-from bff.sites.tasks import Kind
+from bff.sites.tasks import Kind, revive
 from bff.sites.upkeep import ask_rotation, keep_up
 from tests.bff.sites.scene import TENANT
 from tests.bff.waiting import until
@@ -180,7 +180,7 @@ async def test_the_loop_goes_on_whatever_happens(
 
 
 async def test_a_worker_of_a_deployment_does_all_of_it(estate: Estate) -> None:
-    """It fills the pool, and replaces a key that is about to end."""
+    """It fills the pool, and sets about replacing a key that is about to end."""
     scene = estate.scene
     await with_key(scene, TENANT, "1 day")
     values: dict[str, Any] = {
@@ -213,3 +213,59 @@ async def test_a_worker_of_a_deployment_does_all_of_it(estate: Estate) -> None:
     async with background.worker(config.build(values)):
         await until(done, seconds=30)
         await until(ready, seconds=30)
+
+
+async def test_one_that_ended_late_hides_nobody_behind_it(scene: Scene) -> None:
+    await with_key(scene, 1, "1 day")
+    await with_key(scene, 2, "2 days")
+    assert await ask_rotation(scene.worker, 14) == 1
+    await scene.execute(
+        "UPDATE odoo_tasks SET state = 'failed', finished_at = now(), "
+        "asked_at = now() - interval '21 hours'"
+    )
+    assert await ask_rotation(scene.worker, 14) == 2
+
+
+async def test_a_key_that_has_ended_is_tried_again_within_hours(scene: Scene) -> None:
+    await with_key(scene, TENANT, "-1 minute")
+    assert await ask_rotation(scene.worker, 14) == TENANT
+    failed = (
+        "UPDATE odoo_tasks SET state = 'failed', asked_at = now() - interval '1 day', "
+        "finished_at = now() - $1::text::interval"
+    )
+    await scene.execute(failed, "10 minutes")
+    assert await ask_rotation(scene.worker, 14) is None
+    await scene.execute(failed, "90 minutes")
+    assert await ask_rotation(scene.worker, 14) == TENANT
+    assert (await scene.task(Kind.ROTATE))["run"] == 2
+
+
+async def test_reviving_that_fails_takes_no_rotation_along(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_key(scene, TENANT, "1 day")
+
+    async def failing(_: Database, __: float) -> int:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("bff.sites.upkeep.revive", failing)
+    closing = asyncio.Event()
+    keeping = asyncio.ensure_future(keep_up(scene.worker, closing, lambda: 0.5, 14))
+
+    async def asked() -> bool:
+        return await scene.jobs() == 1
+
+    await until(asked)
+    closing.set()
+    await asyncio.wait_for(keeping, 10)
+
+
+async def test_a_newer_release_s_kind_is_left_to_it(scene: Scene) -> None:
+    await scene.tenant()
+    await scene.ask(Kind.VERIFY)
+    await scene.ask(Kind.SYNC)
+    await scene.execute("DELETE FROM pgqueuer")
+    await scene.execute("ALTER TABLE odoo_tasks DROP CONSTRAINT odoo_tasks_kind_check")
+    await scene.execute("UPDATE odoo_tasks SET kind = 'newer' WHERE kind = 'sync'")
+    await scene.execute("UPDATE odoo_tasks SET asked_at = now() - interval '1 minute'")
+    assert await revive(scene.worker, 15) == 1
