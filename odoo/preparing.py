@@ -97,11 +97,9 @@ async def build_template(
         NotReady: A module is missing on the server.
         OdooError: Odoo is away, or refused; run this again.
     """
-    known = await site.safe.kept()
-    if (known is None or not known.begun) and (
-        await site.databases.state(site.name) is not State.MISSING
-    ):
-        # Before anything is kept: what is kept looks like a template of ours.
+    known = await site.safe.kept()  # before anything is: that looks like ours
+    is_there = await site.databases.state(site.name) is not State.MISSING
+    if is_there and not (known and known.begun):
         raise errors.NotOurs(f"{site.name} is there, and we have never asked for it")
     kept = await site.kept()
     if kept.uuid and connect is not None and await _is_closed(site, connect):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from bff.database import DATABASE
@@ -79,12 +80,20 @@ async def test_many_at_once_queue_one(scene: Scene) -> None:
 
 
 async def test_kinds_and_tenants_are_apart(scene: Scene) -> None:
+    asked = set(Kind) - {Kind.SUSPEND, Kind.RESUME}
     await scene.tenant()
     await scene.tenant(8)
     for tenant_id in (TENANT, 8):
-        for kind in Kind:
+        for kind in asked:
             assert (await scene.ask(kind, tenant_id)).fresh
-    assert await scene.jobs() == 2 * len(Kind)
+    assert await scene.jobs() == 2 * len(asked)
+
+
+@pytest.mark.parametrize("kind", [Kind.SUSPEND, Kind.RESUME])
+async def test_the_serving_role_lets_nobody_in_or_out(scene: Scene, kind: Kind) -> None:
+    await scene.tenant()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await scene.ask(kind)
 
 
 async def test_another_run_begins_once_the_last_is_over(scene: Scene) -> None:
