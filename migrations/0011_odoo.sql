@@ -9,6 +9,8 @@ ALTER TABLE onboarding ADD COLUMN founder_by_claim boolean NOT NULL DEFAULT fals
 CREATE TABLE odoo_templates (
     name text PRIMARY KEY,
     series text NOT NULL,
+    -- What it was made with, as a digest (`odoo.preparing.recipe_of`).
+    recipe text NOT NULL DEFAULT '',
     sealed bytea NOT NULL DEFAULT '',
     -- Finished: what is being built opens nobody's copies yet.
     usable boolean NOT NULL DEFAULT false,
@@ -96,6 +98,12 @@ BEGIN
     END LOOP;
 END
 $$;
+-- What people ask of their Odoo begins at the beginning: the serving role neither says
+-- how far a task is or what came of it, nor lets anybody in or out.
+ALTER POLICY app_by_tenant ON odoo_tasks
+    WITH CHECK (tenant_id = (SELECT nullif(current_setting('request.tenant_id', true), '')::bigint)
+        AND state = 'queued' AND result = '{}' AND code = '' AND problem = ''
+        AND kind NOT IN ('suspend', 'resume'));
 -- A warm copy is nobody's until it is claimed, and the worker's alone all the same.
 ALTER TABLE odoo_warm ENABLE ROW LEVEL SECURITY;
 ALTER TABLE odoo_warm FORCE ROW LEVEL SECURITY;

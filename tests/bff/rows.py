@@ -65,14 +65,14 @@ INSERT INTO acra_signature (hash, expires_at) VALUES ('\\x01', now());
 """,
     10: "INSERT INTO companies (company_id, name) VALUES (3, 'Durian')",
     11: """
-INSERT INTO odoo_templates (name, series, sealed) VALUES ('tpl', '19.0', '\\x0102');
+INSERT INTO odoo_templates (name, series, recipe, sealed)
+  VALUES ('tpl', '19.0', 'r', '\\x0102');
 INSERT INTO odoo_warm (name, template, state, tenant_id)
   VALUES ('warm_a', 'tpl', 'ready', NULL), ('warm_b', 'tpl', 'claimed', 1);
 INSERT INTO odoo_connections (tenant_id, server_url, db_name, base_url, sealed)
   VALUES (1, 'https://odoo.test', 'odoo_t1', 'https://one.test', '\\x0102');
 INSERT INTO odoo_tasks (tenant_id, kind, request) VALUES (1, 'verify', '{"x": 1}');
 """,
-    12: "INSERT INTO odoo_templates (name, series, recipe) VALUES ('tpl_b', '19', 'r')",
 }
 
 

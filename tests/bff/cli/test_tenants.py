@@ -202,7 +202,10 @@ async def test_what_has_not_failed_is_not_retried(
 def test_without_a_database_each_is_one_sentence_without_its_url() -> None:
     for url, said in (
         ("postgresql://bff_worker:pw-secret@127.0.0.1:1/x", "not finished"),
-        ("postgresql://bff_worker:pw-secret@h:port/x", "the database cannot be used"),
+        (
+            "postgresql://bff_worker:pw-secret@h:port/x",
+            "The configuration cannot be used",
+        ),
     ):
         env = {**DEV, "BFF_DATABASE__WORKER_URL": url}
         result = bff("tenants", "list", env=env)
