@@ -199,7 +199,7 @@ def test_what_cannot_be_is_one_sentence(
         ({"INTERVAL_SECONDS": "0"}, "acra.interval: "),
         (
             {"BFF_DATABASE__WORKER_URL": "postgresql://u:pw-worker@127.0.0.1:many/x"},
-            "the database cannot be used as its worker",
+            "database.worker_url: give postgresql://",
         ),
     ],
 )

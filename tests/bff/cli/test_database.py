@@ -123,16 +123,27 @@ def test_without_the_owner_s_url_migrate_says_which_variable_is_missing() -> Non
     assert "BFF_DATABASE__OWNER_URL" in result.stderr
 
 
-@pytest.mark.parametrize("place", ["127.0.0.1:{free}/x", "h:port/x", "[::1/x"])
+UNUSABLE = "the database cannot be used as its owner"
+MALFORMED = "database.owner_url: give postgresql://"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("127.0.0.1:{free}/x", UNUSABLE),
+        ("h:port/x", MALFORMED),
+        ("[::1/x", MALFORMED),
+    ],
+)
 def test_a_database_that_cannot_be_used_is_one_sentence_without_its_url(
-    place: str,
+    place: str, said: str
 ) -> None:
     url = f"postgresql://bff_owner:pw-secret@{place.format(free=free_port())}"
 
     result = bff("migrate", "up", env={**DEV, "BFF_DATABASE__OWNER_URL": url})
 
     assert result.exit_code == 1
-    assert "the database cannot be used as its owner" in result.stderr
+    assert said in result.stderr
     assert "pw-secret" not in result.output
 
 
