@@ -93,7 +93,7 @@ def table(ways: dict[str, dict[str, Any]]) -> str:
                 f"{alone['p50']:.2f}",
                 f"{alone['p95']:.2f}",
                 f"{crowd['p50']:.2f}" if crowd else "-",
-                f"{crowd['most']:.2f}" if crowd else "-",
+                _slowest(crowd),
                 *(f"{alone['phases'][phase]:.2f}" for phase in PHASES),
                 f"{one['delays']['p95'] * 1000:.0f}",
                 f"{one['delays']['most'] * 1000:.0f}",
@@ -106,6 +106,13 @@ def table(ways: dict[str, dict[str, Any]]) -> str:
         + " |"
         for row in rows
     )
+
+
+def _slowest(crowd: dict[str, Any] | None) -> str:
+    if not crowd:
+        return "-"
+    failed = f", {crowd['failed']} failed" if crowd["failed"] else ""
+    return f"{crowd['most']:.2f}{failed}"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -141,7 +148,7 @@ async def _measure(
         "kernel": platform.release(),
         "python": platform.python_version(),
         "busy_before": busy,
-        "ways": {way: _summary(alone[way], crowd[way]) for way in ways},
+        "ways": {way: _summary(alone[way], crowd[way], at_once) for way in ways},
     }
 
 
@@ -154,17 +161,30 @@ async def _one(contender: Contender) -> Onboarded:
 
 async def _together(contender: Contender, count: int) -> list[Onboarded]:
     await contender.filled()
-    done = await asyncio.gather(*(contender.onboard() for _ in range(count)))
+    asked = [contender.onboard() for _ in range(count)]
+    done = []
+    for one in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(one, Failed):
+            print(f"{contender.name}, one of {count} at once: {one}", flush=True)
+        elif isinstance(one, BaseException):
+            raise one
+        else:
+            done.append(one)
+    if not done:
+        raise Failed(f"{contender.name}: none of {count} at once is ready")
     slowest = max(one.seconds for one in done)
     print(f"{contender.name}, {count} at once: {slowest:.2f} s", flush=True)
     return done
 
 
-def _summary(alone: list[Onboarded], crowd: list[Onboarded]) -> dict[str, Any]:
+def _summary(
+    alone: list[Onboarded], crowd: list[Onboarded], at_once: int
+) -> dict[str, Any]:
     delays = [late for one in [*alone, *crowd] for late in one.delays]
+    failed = {"failed": at_once - len(crowd)}
     return {
         "alone": _spread(alone),
-        "at_once": _spread(crowd) if crowd else None,
+        "at_once": {**_spread(crowd), **failed} if crowd else None,
         "delays": _quantiles(delays),
     }
 

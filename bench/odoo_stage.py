@@ -29,7 +29,7 @@ from tests.real import (
 from tests.real import keycloak as keycloaks
 from tests.real import odoo as odoos
 from tests.real.keycloak_realms import BFF, ODOO, PROVISIONER, secret
-from tests.real.odoo_estate import keep_template, template_in
+from tests.real.odoo_kept import keep_template, template_in
 from tests.replicas import Replica, settings
 from tests.replicas import _start as start_process
 from tests.replicas import _stop as stop_process

@@ -10,9 +10,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Sec
 from pydantic_core import PydanticCustomError
 
 _POSTGRES = ("postgresql://", "postgres://")
+_LARGEST_PORT = 65535
 # asyncpg takes several hosts; none where a socket is named by `?host=`.
 _HOST = re.compile(
-    r"(?:\[[0-9a-f:.%]+\]|[^:/?#@\[\]]*)(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
+    r"(?:\[[0-9a-f:.%]+\]|[^:/?#@\[\]]*)(?::(?P<port>[0-9]{1,5}))?",
+    re.ASCII | re.IGNORECASE,
 )
 
 
@@ -28,9 +30,14 @@ def postgres_trouble(url: str, form: str) -> str:
     except ValueError:
         place = ":"
     hosts = place.rpartition("@")[2].split(",")
-    if all(_HOST.fullmatch(one) for one in hosts):
+    if all(map(_is_host, hosts)):
         return ""
     return f"give {form}; signs like / ? # @ in a password are written %2F %3F %23 %40"
+
+
+def _is_host(place: str) -> bool:
+    found = _HOST.fullmatch(place)
+    return found is not None and int(found["port"] or 0) <= _LARGEST_PORT
 
 
 def _bare_origin(value: object) -> object:

@@ -14,7 +14,7 @@ from bench import odoo
 ROOT = Path(__file__).parents[2]
 ONE = {
     "alone": {"p50": 2.5, "p95": 3.25, "phases": dict.fromkeys(odoo.PHASES, 0.5)},
-    "at_once": {"p50": 9.0, "most": 11.5},
+    "at_once": {"p50": 9.0, "most": 11.5, "failed": 0},
     "delays": {"p95": 0.025, "most": 0.04},
 }
 
@@ -28,6 +28,8 @@ def test_the_table_says_what_each_way_takes() -> None:
     cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
     assert cells[:5] == ["copy by RPC", "2.50", "3.25", "9.00", "11.50"]
     assert cells[-2:] == ["25", "40"]
+    some = {**ONE, "at_once": {"p50": 9.0, "most": 11.5, "failed": 2}}
+    assert "11.50, 2 failed" in odoo.table({"rpc": some})
     assert [cell.strip() for cell in lines[3].strip("|").split("|")][3:5] == ["-", "-"]
 
 

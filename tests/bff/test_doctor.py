@@ -199,18 +199,6 @@ async def test_a_superuser_an_owner_and_an_old_schema_must_not_serve(
     assert "was changed" in (await look(given))["schema"].said
 
 
-async def test_a_url_that_the_driver_cannot_read_is_a_finding_like_any_other(
-    databases: Databases,
-) -> None:
-    given = values(databases, f"http://127.0.0.1:{free_port()}")
-    given["database"]["url"] = "postgresql://bff_app:pw-x@h:port/x"
-
-    found = await look(given)
-
-    assert "database" in wrong(found)
-    assert "pw-x" not in str(found["database"])
-
-
 async def test_the_doctor_changes_nothing(databases: Databases) -> None:
     owner = await asyncpg.connect(databases.owner)
     try:

@@ -198,6 +198,13 @@ BREAKS = {
         "CREATE POLICY bad ON lead_scores FOR SELECT TO bff_app USING (true)",
         "policy bad on lead_scores goes by another expression: true",
     ),
+    "an OR around what narrows": (
+        (
+            "ALTER POLICY app_by_tenant ON lead_scores "
+            f"WITH CHECK (({BY_TENANT} AND score > 0) OR score > 1)"
+        ),
+        "policy app_by_tenant on lead_scores goes by another expression",
+    ),
     "another way to say it": (
         (
             "CREATE POLICY bad ON lead_scores FOR SELECT TO bff_app USING "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,37 +11,30 @@ from typing import TYPE_CHECKING, Any, cast
 import aiohttp
 import asyncpg
 
-from bff.database import connect
 from bff.dev.ports import free_port
-from bff.sessions.sealing import KeyRing, parse_keys
-from bff.sites.safe import TemplateSafe, name_of_tenant, unseal
-from bff.sites.store import Templates
+from bff.sites.safe import name_of_tenant, unseal
 from tests.bff.waiting import until
-from tests.odoo.provisioning import template_of
-from tests.real.keycloak_realms import BFF, PASSWORD, PROVISIONER, secret
+from tests.real.keycloak_realms import BFF, PROVISIONER, secret
+from tests.real.odoo_kept import RING, keep_template, template_in
+from tests.real.odoo_person import READY_SECONDS, Person
 from tests.replicas import Replica, settings
 from tests.replicas import _start as start_process
 from tests.replicas import _stop as stop_process
-from tests.world import KEY, Browser
+from tests.world import Browser
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from odoo.safe import Credentials, Template
+    from odoo.safe import Credentials
     from tests.databases import Databases
     from tests.real.odoo import Odoo
     from tests.real.own_realm import OwnRealm
     from tests.world import World
 
-SERIES = "19.0"
-RING = KeyRing(parse_keys(KEY))
-# For a copy and all that follows, and a machine that does other things too.
-READY_SECONDS = 120.0
-# The same where it takes waiting for somebody else, too.
+# Longer than anybody waits for a copy: where somebody else is waited for, too.
 SLOWLY = 200.0
-PAUSE = 0.2
 
 
 @dataclass
@@ -56,53 +48,6 @@ class Worker:
         """End it as a crash would."""
         self.process.kill()
         self.process.wait()
-
-
-@dataclass
-class Person:
-    """Somebody of the realm, with a browser of the gateway's."""
-
-    email: str
-    sub: str
-    browser: Browser
-
-    async def sign_in(self) -> None:
-        """Begin another session: one ends by itself after some minutes."""
-        answer = await self.browser.login(self.email, PASSWORD)
-        assert answer.status == 200, await answer.text()
-
-    async def asks(self, method: str, path: str, **options: Any) -> Any:
-        """Send a request that must go well, and return its JSON."""
-        async with await self.browser.request(method, path, **options) as answer:
-            assert answer.ok, (answer.status, await answer.text())
-            return await answer.json() if answer.status != 204 else None
-
-    async def founds(self) -> int:
-        """Ask for a workspace and return its tenant."""
-        path = "/onboarding/first_login"
-        return int((await self.asks("POST", path, json={}))["tenant_id"])
-
-    async def reached(
-        self, *statuses: str, seconds: float = READY_SECONDS
-    ) -> dict[str, Any]:
-        """Wait until onboarding is at one of these, and return the document."""
-
-        async def look() -> dict[str, Any] | None:
-            try:
-                found = dict(await self.asks("GET", "/onboarding/status"))
-            except (AssertionError, aiohttp.ClientError):
-                return None  # our database may be away for a moment
-            seen.append(found)
-            if found["status"] in statuses:
-                return found
-            await asyncio.sleep(PAUSE)
-            return None
-
-        seen: list[dict[str, Any]] = []
-        try:
-            return await until(look, seconds=seconds)
-        except TimeoutError:
-            raise AssertionError(json.dumps(seen[-1:], indent=1)) from None
 
 
 @dataclass
@@ -312,17 +257,3 @@ async def estate(
         for _ in range(workers):
             here.start_worker()
         yield here
-
-
-async def keep_template(databases: Databases, template: Template) -> None:
-    """Let the gateway know a template that has been prepared once for all tests."""
-    name = template.name
-    async with connect(databases.worker, size=2) as database:
-        await TemplateSafe(database, RING, name, SERIES).keep(template.credentials)
-        await Templates(database, RING).finish(name)
-
-
-def template_in(odoo: Odoo) -> Template:
-    """Return what the real Odoo has to be copied."""
-    known = odoo.template
-    return template_of(known.name, known.uuid, known.key, known.password)

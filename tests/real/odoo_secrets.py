@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bff.dev import postgres
 from bff.sites.safe import name_of_template, name_of_tenant, unseal
 from tests.real.keycloak_realms import BFF, PASSWORD, PROVISIONER, secret
-from tests.real.odoo_estate import RING
+from tests.real.odoo_kept import RING
 from tests.world import KEY
 
 if TYPE_CHECKING:

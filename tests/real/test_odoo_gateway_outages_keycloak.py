@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tests.databases import Databases
     from tests.real.keycloak import Keycloak
     from tests.real.odoo import Odoo
-    from tests.real.odoo_estate import Estate, Person
+    from tests.real.odoo_estate import Estate
+    from tests.real.odoo_person import Person
 
 pytestmark = [pytest.mark.real, pytest.mark.acceptance]
 

@@ -132,6 +132,7 @@ MALFORMED = "database.owner_url: give postgresql://"
     [
         ("127.0.0.1:{free}/x", UNUSABLE),
         ("h:port/x", MALFORMED),
+        ("h:65536/x", MALFORMED),
         ("[::1/x", MALFORMED),
     ],
 )

@@ -128,7 +128,9 @@ async def test_only_a_database_that_is_not_made_is_placed_anew(scene: Scene) -> 
 
 
 async def test_a_template_of_another_series_is_none(scene: Scene) -> None:
-    await scene.execute("INSERT INTO odoo_templates VALUES ('tpl', '18.0', '', true)")
+    await scene.execute(
+        "INSERT INTO odoo_templates (name, series, usable) VALUES ('tpl', '18.0', true)"
+    )
     templates = Templates(scene.worker, RING)
     assert await templates.get("tpl") is None, "nothing opens it"
     assert await templates.get("tpl", "19.0") is None
