@@ -445,6 +445,7 @@ async def test_a_file_written_over_while_it_is_sent_breaks_off(
                     file.truncate(5 * 2**20)
             with pytest.raises((aiohttp.ClientPayloadError, ConnectionError)):
                 await answer.content.read()
+            answer.close()
 
 
 async def test_a_folder_that_is_away_is_said_to_be(site: World, root: Path) -> None:
