@@ -101,14 +101,18 @@ async def _write_passwords(models: Models, kept: Credentials, entry_key: str) ->
     admin = await external(models, ADMIN)
     if admin is None:
         raise errors.RecordMissing("", f"{ADMIN} is gone")
-    owner = write(models, USERS, [admin], {"password": kept.admin_password})
-    service = write(models, USERS, [kept.user], {"password": kept.service_password})
+    passwords = {admin: kept.admin_password, kept.user: kept.service_password}
     if entry_key:
-        await together(owner, service)
-    else:
-        # One after the other: with the second may go the password that we came by.
-        await owner
-        await service
+        await together(
+            *(
+                write(models, USERS, [user], {"password": password})
+                for user, password in passwords.items()
+            )
+        )
+        return
+    # One after the other: with the second may go the password that we came by.
+    for user, password in passwords.items():
+        await write(models, USERS, [user], {"password": password})
 
 
 async def _mint(
