@@ -43,8 +43,9 @@ LONGEST_PAUSE = 60.0
 COMMAND_TIMEOUT = 10.0
 # Seconds until a tenant is looked at again whose database somebody else has in hand.
 IN_HAND = 2.0
-# Tenants in hand at once, of all workers together: they share one Odoo.
-AT_ONCE = 10
+# Tenants in hand at once, of all workers together: they share one Odoo, which spends
+# most of their time hashing passwords. With more of them its calls time out.
+AT_ONCE = 4
 # Of those that a gateway without Odoo has queued, where there is one: few, for a while.
 AT_ONCE_OF_OTHERS = 2
 # Seconds between two looks for tenants whose job was lost, and how long a row is left

@@ -13,6 +13,7 @@ from bff.sessions.standing import is_active
 from bff.sites.holding import holding
 from bff.sites.safe import Replaced
 from bff.sites.workshop import MOVED
+from odoo.client import HASH_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -94,7 +95,8 @@ async def opened(workshop: Workshop, tenant_id: int) -> AsyncGenerator[Place]:
         place = Place(
             connection=connection,
             hold=hold,
-            site=workshop.site(connection, hold),
+            # Odoo hashes passwords in some calls, and other tenants' beside ours.
+            site=workshop.site(connection, hold).patient(HASH_SECONDS),
             sites=workshop.sites,
         )
         if changed:
