@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from statistics import median
@@ -124,6 +125,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 async def _measure(
     ways: Sequence[str], tenants: int, at_once: int, slow: int, *, quick: bool
 ) -> dict[str, Any]:
+    _stop_in_order()
     alone: dict[str, list[Onboarded]] = {way: [] for way in ways}
     crowd: dict[str, list[Onboarded]] = {way: [] for way in ways}
     async with stage(ways, quick=quick, warm=at_once) as made:
@@ -150,6 +152,13 @@ async def _measure(
         "busy_before": busy,
         "ways": {way: _summary(alone[way], crowd[way], at_once) for way in ways},
     }
+
+
+def _stop_in_order() -> None:
+    """Let SIGTERM end what was started as well: by itself it would leave servers."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _one(contender: Contender) -> Onboarded:
