@@ -24,6 +24,7 @@ from bff.dev.postgres import PostgresUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from bench.odoo_watch import Contender, Onboarded
 
@@ -52,6 +53,9 @@ def bench(
     slow: Annotated[
         int, typer.Option(min=1, help="Tenants made from nothing, a minute each.")
     ] = 2,
+    odoo_workers: Annotated[
+        int, typer.Option(min=0, help="Odoo's processes; 0: threads of one.")
+    ] = 0,
     *,
     quick: Annotated[
         bool, typer.Option("--quick", help="Seconds; proves only that it runs.")
@@ -68,10 +72,12 @@ def bench(
         tenants, at_once, slow = min(tenants, 2), min(at_once, 2), 1
     ways = [one for one in (QUICK_WAYS if quick else TITLES) if one in (only or TITLES)]
     try:
-        result = asyncio.run(_measure(ways, tenants, at_once, slow, quick=quick))
+        staged = stage(ways, quick=quick, warm=at_once, processes=odoo_workers)
+        result = asyncio.run(_measure(staged, ways, tenants, at_once, slow))
     except (PostgresUnavailable, Failed) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
+    result |= {"fake": quick, "odoo_workers": odoo_workers}
     print(f"\n{table(result['ways'])}\n")
     json_file.parent.mkdir(parents=True, exist_ok=True)
     json_file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -123,12 +129,16 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 async def _measure(
-    ways: Sequence[str], tenants: int, at_once: int, slow: int, *, quick: bool
+    staged: AbstractAsyncContextManager[dict[str, Contender]],
+    ways: Sequence[str],
+    tenants: int,
+    at_once: int,
+    slow: int,
 ) -> dict[str, Any]:
     _stop_in_order()
     alone: dict[str, list[Onboarded]] = {way: [] for way in ways}
     crowd: dict[str, list[Onboarded]] = {way: [] for way in ways}
-    async with stage(ways, quick=quick, warm=at_once) as made:
+    async with staged as made:
         busy = round(await machine.busy(), 2)
         for one in made.values():
             await one.onboard()  # the first of each finds caches cold
@@ -145,7 +155,6 @@ async def _measure(
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tenants": tenants,
         "at_once": at_once,
-        "fake": quick,
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),

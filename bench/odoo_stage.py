@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from odoo.safe import Template
     from tests.real.conformance import Side
 
+CONNECTIONS = 160  # of all of Odoo, of 200 that its PostgreSQL allows
 NOBODY = "http://127.0.0.1:9"  # no agent is asked anything
 
 
@@ -73,9 +74,11 @@ class Place:
 
 @asynccontextmanager
 async def stage(
-    ways: Sequence[str], *, quick: bool, warm: int
+    ways: Sequence[str], *, quick: bool, warm: int, processes: int = 0
 ) -> AsyncGenerator[dict[str, Contender]]:
     """Yield a gateway for each way, over one Odoo: a fake one if *quick*.
+
+    Odoo has so many *processes*, or threads of one.
 
     Raises:
         Failed: when Odoo or Keycloak cannot be had here.
@@ -83,7 +86,8 @@ async def stage(
     """
     with _folder() as folder:
         async with AsyncExitStack() as stack:
-            place = await stack.enter_async_context(_fake() if quick else _real(folder))
+            odoo = _fake() if quick else _real(folder, processes)
+            place = await stack.enter_async_context(odoo)
             server = await stack.enter_async_context(
                 postgres(folder / "postgres", durable=not quick)
             )
@@ -123,19 +127,23 @@ async def _fake() -> AsyncGenerator[Place]:
 
 
 @asynccontextmanager
-async def _real(folder: Path) -> AsyncGenerator[Place]:
+async def _real(folder: Path, processes: int) -> AsyncGenerator[Place]:
     try:
         home = keycloak_distribution.ready()
         fetched = odoo_distribution.ready()
+        # Builds its template database where that is not there yet, a minute.
+        await asyncio.to_thread(odoo_warm.ready, fetched)
     except (keycloak_distribution.Unavailable, odoo_distribution.Unavailable) as error:
         raise Failed(str(error)) from error
     keycloak = await asyncio.to_thread(keycloaks.start, home, folder / "keycloak")
     try:
         (folder / "odoo").mkdir(mode=0o711)
-        with odoos.running(fetched, folder / "odoo") as odoo:
+        each = str(CONNECTIONS // (processes + 1))
+        workers = {"workers": str(processes), "db_maxconn": each}
+        with odoos.running(fetched, folder / "odoo", workers) as odoo:
             async with conformance.running("keycloak-plain", keycloak) as side:
                 yield Place(
-                    template=template_in(odoo),
+                    template=_as_built(template_in(odoo)),
                     values={
                         "server_url": odoo.url,
                         "master_password": odoo.master,
@@ -150,10 +158,16 @@ async def _real(folder: Path) -> AsyncGenerator[Place]:
                         "provisioner_client_secret": secret(PROVISIONER),
                     },
                     side=side,
-                    title=f"Odoo {fetched.version} and Keycloak",
+                    title=f"Odoo {fetched.version}, {processes} workers, and Keycloak",
                 )
     finally:
         await asyncio.to_thread(keycloak.stop)
+
+
+def _as_built(template: Template) -> Template:
+    """Return it as `bff odoo template build` leaves it: nobody knows its admin's."""
+    held = replace(template.credentials, admin_password="")
+    return replace(template, credentials=held)
 
 
 @asynccontextmanager

@@ -27,6 +27,23 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog="\b\n"
+    "Settings:\n"
+    "  config.toml, or the file of --config or BFF_CONFIG; variables like\n"
+    "  BFF_DATABASE__URL for `[database] url` win over it. Secrets come from\n"
+    "  variables, or from files of such names in the folder BFF_SECRETS_DIR.\n"
+    "\n"
+    "\b\n"
+    "Exit status:\n"
+    "  0  done; 1  something is wrong, in one sentence on standard error;\n"
+    "  2  the command was called wrongly\n"
+    "\n"
+    "\b\n"
+    "Examples:\n"
+    "  bff doctor                         # is everything there and right?\n"
+    "  bff migrate up && bff serve --workers 2\n"
+    "  bff dev                            # all of it on this machine, to try\n"
+    "  bff --install-completion           # for bash, zsh, fish, PowerShell",
 )
 serving.add(app)
 dev.add(app)

@@ -29,6 +29,7 @@ from bff.telemetry import (
     REQUEST_ID,
     SESSION_MARK,
     TENANT_MARK,
+    TRACE_MARK,
     configure_logging,
     masked,
 )
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from bff.config import Telemetry
+    from bff.config_operating import Telemetry
 
 FLUSH_SECONDS = 0.2
 MOST_GATHERED = 256
@@ -159,6 +160,7 @@ def log_proxied(
     session: str,
     tenant: int,
     code: str | None = None,
+    trace_id: str = "",
 ) -> None:
     """Log a request that was passed on, where it is to be; a *code* always is.
 
@@ -175,6 +177,7 @@ def log_proxied(
             "request_id": request_id,
             "session": session,
             "tenant": tenant,
+            **({"trace_id": trace_id} if trace_id else {}),
         }
         if code is not None:
             log_answer({**fields, "code": code})
@@ -182,10 +185,11 @@ def log_proxied(
             log_answer(fields)
         return
     said = _path_said(path) if len(path) <= _LONG_LINE else _say_path(path)
+    traced = f', "trace_id": "{trace_id}"' if trace_id else ""
     lines.add_said(
         f', "method": "{method}", "path": {said}, "status": {status}, '
         f'"bytes": {size}, "seconds": {seconds:.4f}, "request_id": "{request_id}", '
-        f'"session": "{session}", "tenant": {tenant}',
+        f'"session": "{session}", "tenant": {tenant}{traced}',
         time.time(),
     )
 
@@ -235,6 +239,7 @@ class AccessLogger(AbstractAccessLogger):
             ("request_id", REQUEST_ID),
             ("session", SESSION_MARK),
             ("tenant", TENANT_MARK),
+            ("trace_id", TRACE_MARK),
         ):
             if (value := request.get(key)) is not None:
                 fields[name] = value

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bff import database, listener, outbound, telemetry
-from bff.access import CONFIG, REFRESHER, STORE
+from bff import cors, database, listener, outbound, telemetry, tracing_requests
 from bff.auth.device import DEVICE, KnownDevice
 from bff.auth.registrar import REGISTRAR, Registrar
 from bff.auth.signing_in import PROVIDER
@@ -22,8 +21,9 @@ from bff.auth.throttle import THROTTLE, Throttle
 from bff.auth.transactions import Transactions
 from bff.background import worker
 from bff.client_address import TRUSTED, networks
+from bff.current_session import CONFIG, REFRESHER, STORE
 from bff.exports.slots import EXPORTS, Exports
-from bff.front import EXPRESS
+from bff.express import EXPRESS
 from bff.graph import LIVE, Live, make_proxy
 from bff.graph_direct import GraphExpress
 from bff.hardening import response_headers
@@ -31,13 +31,14 @@ from bff.health import GRAPH_CHECK, GraphCheck
 from bff.icp.store import RULES, Rules
 from bff.identity.accounts import Accounts
 from bff.identity.provider import Provider
+from bff.lifecycle import LIFECYCLE, Lifecycle
 from bff.middlewares import mark_started, outermost
 from bff.onboarding.store import ONBOARDING, OnboardingStore
 from bff.onboarding.watch import WATCH, Watch
 from bff.routes import add_admin, add_public
 from bff.sessions.browser import CLOCK, COOKIES, write_cookies
 from bff.sessions.cookies import CookieRules, Cookies
-from bff.sessions.keyring import load_ring
+from bff.sessions.keyring import RING, load_ring
 from bff.sessions.refresh import Refresher
 from bff.sessions.revocation import ENDED, EndedSessions
 from bff.sessions.store import SessionStore
@@ -60,35 +61,50 @@ LANDING = 5.0
 def make_app(config: Config, clock: Callable[[], float] = time.time) -> web.Application:
     """Return the public application; its resources open when it starts."""
     app = web.Application(
-        client_max_size=config.server.max_body, middlewares=[outermost(config)]
+        client_max_size=config.server.max_body,
+        middlewares=[
+            *tracing_requests.middlewares(),
+            outermost(config),
+            *cors.middlewares(config),
+        ],
     )
     app[CONFIG] = config
     app[CLOCK] = clock
     app[TRUSTED] = networks(config.server.trusted_proxies)
+    app[LIFECYCLE] = Lifecycle()
     app[LIVE] = Live()
     app[GRAPH_CHECK] = GraphCheck()
-    app[telemetry.METRICS] = telemetry.Metrics()
-    app[telemetry.METRICS].streams.set_function(lambda: len(app[LIVE].streams))
+    metrics = app[telemetry.METRICS] = telemetry.Metrics()
+    metrics.streams.set_function(lambda: len(app[LIVE].streams))
+    metrics.draining.set_function(lambda: app[LIVE].draining)
     proxies = {
         name: (make_proxy(target), target)
         for name, target in config.proxy.items()
         if target.upstreams
     }
+    for name, (proxy, _) in proxies.items():
+        metrics.upstreams.watch(name, proxy)
     add_public(app, proxies)
     # Order matters: what has begun is marked first, and an answer that sets cookies is
     # kept by nobody.
     app.on_response_prepare.append(mark_started)
     app.on_response_prepare.append(write_cookies)
     app.on_response_prepare.append(response_headers(config))
+    app.on_response_prepare.append(app[LIFECYCLE].end_connection)
 
     async def resources(app: web.Application) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             for proxy, _ in proxies.values():
                 stack.push_async_callback(proxy.close)
             await stack.enter_async_context(_identity(app, config, clock))
-            app[EXPRESS] = GraphExpress(app, proxies, asyncio.get_running_loop())
+            if not config.lets_bypass:
+                # Who asks is in the cookies there, and nowhere else.
+                loop = asyncio.get_running_loop()
+                app[EXPRESS] = GraphExpress(app, proxies, loop)
             if config.worker.embedded:
-                await stack.enter_async_context(worker(config, app[telemetry.METRICS]))
+                await stack.enter_async_context(
+                    worker(config, app[telemetry.METRICS], app[RING])
+                )
             yield
 
     app.cleanup_ctx.append(resources)
@@ -99,6 +115,7 @@ def make_admin_app(app: web.Application) -> web.Application:
     """Return the application of the admin listener, sharing *app*'s resources."""
     admin = web.Application(middlewares=[outermost(None)])
     admin[CONFIG] = app[CONFIG]
+    admin[LIFECYCLE] = app[LIFECYCLE]
     admin[LIVE] = app[LIVE]
     admin[telemetry.METRICS] = app[telemetry.METRICS]
     admin[database.DATABASE] = app[database.DATABASE]
@@ -129,6 +146,7 @@ async def _identity(
                 url,
                 size=config.database.pool_size,
                 command_timeout=config.database.command_timeout,
+                pooled=config.database.is_pooled,
             )
         )
         for_exports = await stack.enter_async_context(
@@ -136,6 +154,7 @@ async def _identity(
                 url,
                 size=config.exports.pool_size,
                 command_timeout=config.database.command_timeout,
+                pooled=config.database.is_pooled,
                 name="bff-exports",
             )
         )
@@ -144,8 +163,13 @@ async def _identity(
         provider = Provider(
             config.auth, http, clock, tenant_source=config.tenancy.source
         )
-        store = SessionStore(db, ring)
+        metrics = app[telemetry.METRICS]
+        store = SessionStore(db, ring, on_ended=metrics.count_ended)
         tenancy = Tenancy(db, config.tenancy.claim)
+        app[RING] = ring
+        metrics.pools.watch("serve", db)
+        metrics.pools.watch("exports", for_exports)
+        metrics.listening.set_function(lambda: hears.hears)
         app[database.DATABASE] = db
         app[EXPORTS] = Exports(for_exports, config.exports)
         app[outbound.OUTBOUND] = http

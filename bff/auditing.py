@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bff.access import SESSION
 from bff.audit import actor_of
+from bff.current_session import SESSION
 
 if TYPE_CHECKING:
     from aiohttp import web

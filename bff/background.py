@@ -10,9 +10,10 @@ import logging
 import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bff import database, outbound
+from bff import database, outbound, telemetry
 from bff.acra import worker as register
 from bff.exports.odoo_sync import OdooSync
 from bff.icp import first_candidates
@@ -34,6 +35,7 @@ from bff.sites.server import OdooServer
 from bff.sites.single_sign_on import SingleSignOn
 from bff.sites.upkeep import keep_up
 from bff.sites.workshop import Workshop
+from bff.survey import keep_surveying
 from bff.tidy import keep_tidy
 
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
     import aiohttp
     from pgqueuer import PgQueuer
 
-    from bff import telemetry
     from bff.config import Config
+    from bff.sessions.sealing import KeyRing
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +56,21 @@ POOL_SIZE = AT_ONCE + AT_ONCE_OF_OTHERS + TASKS_AT_ONCE + SYNCS_AT_ONCE + 3
 
 @asynccontextmanager
 async def worker(
-    config: Config, metrics: telemetry.Metrics | None = None
+    config: Config,
+    metrics: telemetry.Metrics | None = None,
+    ring: KeyRing | None = None,
 ) -> AsyncGenerator[None]:
     """Run the job workers in the background, and tidy up beside them.
 
-    All begin again after every lost connection.
+    *ring* is one that others use too; without it, it is read. All begin again after
+    every lost connection.
 
     Raises:
         KeyRingError: when tenants' secrets could not be read.
     """
     url = config.database.worker_url.get_secret_value()
     closing = asyncio.Event()
+    metrics = metrics or telemetry.Metrics()
 
     async def forever(runner: Runner, *more: Callable[[PgQueuer], None]) -> None:
         # Not `while True`: a connection that breaks as we cancel hides the cancelling.
@@ -89,11 +95,15 @@ async def worker(
             url, size=first_candidates.POOL_SIZE, name="bff-candidates"
         ) as for_candidates,
     ):
-        workshop = make_workshop(config, db, http) if config.odoo.server_url else None
-        work_of = _work_of(config, db, http, workshop)
+        metrics.pools.watch("worker", db)
+        metrics.pools.watch("candidates", for_candidates)
+        has_odoo = bool(config.odoo.server_url)
+        workshop = make_workshop(config, db, http, ring) if has_odoo else None
+        work_of = _work_of(config, db, http, workshop, metrics)
         doing = [
             forever(*work_of, first_candidates.taking(for_candidates)),
             keep_tidy(db, closing, random.random, config.audit.keep_days),
+            keep_surveying(db, metrics.standing),
         ]
         if workshop is not None:
             days = config.odoo.rotate_before
@@ -119,16 +129,19 @@ async def worker(
 
 
 def make_workshop(
-    config: Config, db: database.Database, http: aiohttp.ClientSession
+    config: Config,
+    db: database.Database,
+    http: aiohttp.ClientSession,
+    ring: KeyRing | None = None,
 ) -> Workshop:
-    """Return what works on tenants' Odoo; *db* is the worker's.
+    """Return what works on tenants' Odoo; *db* is the worker's, *ring* may be shared.
 
     Raises:
         KeyRingError: when the key ring cannot be read.
     """
     return Workshop(
         database=db,
-        ring=load_ring(config),
+        ring=ring or load_ring(config),
         server=OdooServer(settings=config.odoo, http=http),
     )
 
@@ -152,20 +165,27 @@ def _work_of(
     db: database.Database,
     http: aiohttp.ClientSession,
     workshop: Workshop | None,
+    metrics: telemetry.Metrics,
 ) -> tuple[Runner, *tuple[Callable[[PgQueuer], None], ...]]:
     """Return what runs the phases, and what adds further jobs to the queue."""
     store = OnboardingStore(
         db, config.onboarding, with_odoo=bool(config.odoo.server_url)
     )
-    afterwards = _afterwards(config, store, db, http)
+    make = partial(
+        Runner,
+        store,
+        now=utc_now,
+        afterwards=_afterwards(config, store, db, http),
+        on_phase=metrics.time_phase,
+    )
     if workshop is None:
-        return (Runner(store, STEPS, utc_now, afterwards=afterwards),)
+        return (make(STEPS),)
     sign_on = make_sign_on(config, http)
     odoo = OdooSteps(store=store, workshop=workshop, sign_on=sign_on)
     asked = OdooTasks(store=store, workshop=workshop, sign_on=sign_on)
     sync = OdooSync(workshop=workshop)
     tasks = Jobs(database=db, handlers={**asked.handlers(), **sync.handlers()})
-    return Runner(store, odoo.steps(), utc_now, afterwards=afterwards), tasks.register
+    return make(odoo.steps()), tasks.register
 
 
 def _afterwards(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -11,6 +12,11 @@ from pydantic_core import PydanticCustomError
 
 _POSTGRES = ("postgresql://", "postgres://")
 _LARGEST_PORT = 65535
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[\w.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?",
+    re.ASCII | re.IGNORECASE,
+)
+DEFAULT_PORTS = {"http": 80, "https": 443}
 # asyncpg takes several hosts; none where a socket is named by `?host=`.
 _HOST = re.compile(
     r"(?:\[[0-9a-f:.%]+\]|[^:/?#@\[\]]*)(?::(?P<port>[0-9]{1,5}))?",
@@ -38,6 +44,49 @@ def postgres_trouble(url: str, form: str) -> str:
 def _is_host(place: str) -> bool:
     found = _HOST.fullmatch(place)
     return found is not None and int(found["port"] or 0) <= _LARGEST_PORT
+
+
+def as_browsers_write(origin: str) -> str | None:
+    """Return *origin* in lower case and without a default port, None if it is none."""
+    match = _ORIGIN.fullmatch(origin)
+    if match is None or not is_port(match["port"] or "80"):
+        return None
+    scheme, host = match["scheme"].lower(), match["host"].lower()
+    port = int(match["port"] or DEFAULT_PORTS[scheme])
+    return f"{scheme}://{host}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")
+
+
+def is_http_address(url: str) -> bool:
+    """Tell whether *url* is a usable http(s) address, with a path or without."""
+    scheme, _, rest = url.partition("://")
+    place, _, path = rest.partition("/")
+    return as_browsers_write(f"{scheme}://{place}") is not None and not (
+        set(path) & set("?#") or any(sign.isspace() for sign in path)
+    )
+
+
+def is_port(text: str) -> bool:
+    """Tell whether *text* is the number of a port."""
+    return text.isascii() and text.isdigit() and int(text[:6]) <= _LARGEST_PORT
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether *url* names this machine; what is no address at all passes."""
+    try:
+        name = urlsplit(url).hostname or ""
+    except ValueError:
+        return True  # which is said elsewhere
+    return is_loopback_name(name)
+
+
+def is_loopback_name(name: str) -> bool:
+    """Tell whether a host *name* or address is this machine's own."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _bare_origin(value: object) -> object:

@@ -1,70 +1,49 @@
-"""Check what no single setting can know: settings against each other.
+"""Check settings against each other, and what must be set at all.
 
-Production is the default, and it is strict: what would be unsafe stops the start.
+Each section's own rules stand beside it. Production is the default, and it is strict:
+what would be unsafe stops the start.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
-from bff.config_base import postgres_trouble
+from bff.config_acra import problems_of as acra_problems
+from bff.config_base import is_http_address, is_loopback
+from bff.config_database import problems_of as database_problems
+from bff.config_dev import problems_of as dev_problems
+from bff.config_identity import problems_of as identity_problems
 from bff.config_odoo import problems_of as odoo_problems
+from bff.config_proxy import problems_of as proxy_problems
+from bff.config_server import problems_of as server_problems
+from bff.config_sessions import problems_of as session_problems
+from bff.config_tenancy import problems_of as tenancy_problems
 from bff.config_ui import problems_of as ui_problems
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from bff.config import Config
-
-ORIGIN = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[\w.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?",
-    re.ASCII | re.IGNORECASE,
-)
-DEFAULT_PORTS = {"http": 80, "https": 443}
-LARGEST_PORT = 65535
-SECRET_LENGTH = 32
-# Of the one the person is in or chooses; of all they are in.
-ORGANIZATION_SCOPES = {"organization", "organization:*"}
 
 
 def problems_of(config: Config) -> list[str]:
     """Return one sentence for each problem, each beginning with its key."""
     found = [
         *_required(config),
-        *_registration(config),
-        *_database(config),
-        *_addresses(config),
-        *_tenancy(config),
-        *_cookies(config),
-        *_proxies(config),
-        *_acra(config),
+        *identity_problems(config),
+        *database_problems(config),
+        *server_problems(config),
+        *tenancy_problems(config),
+        *session_problems(config),
+        *proxy_problems(config),
+        *acra_problems(config),
         *odoo_problems(config),
         *ui_problems(config),
+        *dev_problems(config),
     ]
     if config.environment == "production":
         found += _production(config)
     else:
         found += _dev(config)
     return found
-
-
-def hosts(config: Config) -> frozenset[str]:
-    """Return the Host values answered to, lower-cased, with and without a port."""
-    known = {host.lower() for host in config.server.allowed_hosts}
-    for origin in config.server.public_origins:
-        parts = urlsplit(origin)
-        known.add(parts.netloc.lower())
-        default = DEFAULT_PORTS.get(parts.scheme)
-        if parts.port in (None, default):
-            known.add((parts.hostname or "").lower())
-            known.add(f"{(parts.hostname or '').lower()}:{default}")
-    return frozenset(known)
 
 
 def _required(config: Config) -> list[str]:
@@ -83,7 +62,7 @@ def _required(config: Config) -> list[str]:
         found.append(
             "auth.issuer: missing; set NEXIUS_ISSUER to https://HOST/realms/REALM"
         )
-    elif not _is_address(config.auth.issuer):
+    elif not is_http_address(config.auth.issuer):
         found.append("auth.issuer: give https://HOST/realms/REALM")
     has_secret = bool(config.auth.client_secret.get_secret_value())
     if not has_secret and config.auth.client_key_file is None:
@@ -97,188 +76,6 @@ def _required(config: Config) -> list[str]:
         )
     if not config.auth.audience:
         found.append("auth.audience: empty; without it any client's token would pass")
-    return found
-
-
-def _registration(config: Config) -> list[str]:
-    found = []
-    auth = config.auth
-    secret = auth.provisioner_client_secret.get_secret_value()
-    if auth.provisioner_client_id and not secret:
-        found.append(
-            "auth.provisioner_client_secret: missing; set NEXIUS_ADMIN_CLIENT_SECRET"
-        )
-    if secret and not auth.provisioner_client_id:
-        found.append("auth.provisioner_client_id: missing; set NEXIUS_ADMIN_CLIENT_ID")
-    if auth.provisioner_client_id and "/realms/" not in auth.issuer:
-        found.append(
-            "auth.provisioner_client_id: is for Keycloak, whose issuer ends in "
-            "/realms/REALM"
-        )
-    if auth.provisioner_client_id == auth.client_id:
-        found.append(
-            "auth.provisioner_client_id: must be another client than auth.client_id, "
-            "so that a leaked secret of the one cannot make users"
-        )
-    if config.registration.mode == "admin_api" and not auth.provisioner_client_id:
-        found.append(
-            "register.mode: admin_api needs a client that may manage users; set "
-            "NEXIUS_ADMIN_CLIENT_ID and NEXIUS_ADMIN_CLIENT_SECRET"
-        )
-    if config.registration.mode == "self_service" and "create" not in auth.prompts:
-        found.append(
-            'register.mode: self_service needs "create" in auth.prompts; add it, or '
-            'set register.mode = "off"'
-        )
-    return found
-
-
-def _database(config: Config) -> list[str]:
-    """Look at scheme and hosts: the rest is the driver's to judge, and secret."""
-    form = "postgresql://ROLE:PASSWORD@HOST/DATABASE"
-    urls: dict[str, SecretStr] = {
-        "url": config.database.url,
-        "owner_url": config.database.owner_url,
-        "worker_url": config.database.worker_url,
-        "listen_url": config.database.listen_url,
-    }
-    return [
-        f"database.{name}: {trouble}"
-        for name, url in urls.items()
-        if url.get_secret_value()
-        and (trouble := postgres_trouble(url.get_secret_value(), form))
-    ]
-
-
-def _addresses(config: Config) -> list[str]:
-    found = []
-    for key in ("listen", "admin_listen"):
-        host, colon, port = getattr(config.server, key).rpartition(":")
-        if not (colon and host and _is_port(port)):
-            found.append(f"server.{key}: give HOST:PORT, for example 127.0.0.1:8080")
-    for index, origin in enumerate(config.server.public_origins):
-        written = _as_browsers_write(origin)
-        if written is None:
-            found.append(
-                f"server.public_origins.{index}: give scheme://host[:port], no path "
-                "and no wildcard"
-            )
-        elif written != origin:
-            found.append(
-                f"server.public_origins.{index}: browsers write this origin {written}"
-            )
-    for index, value in enumerate(config.server.trusted_proxies):
-        try:
-            everybody = not ipaddress.ip_network(value, strict=False).prefixlen
-        except ValueError:
-            found.append(
-                f"server.trusted_proxies.{index}: give an address or a CIDR block, "
-                "for example 10.0.0.0/8"
-            )
-            continue
-        if everybody:
-            found.append(
-                f"server.trusted_proxies.{index}: trusts everybody's word about where "
-                "they are; name the proxies"
-            )
-    return found
-
-
-def _as_browsers_write(origin: str) -> str | None:
-    """Return *origin* in lower case and without a default port, None if it is none."""
-    match = ORIGIN.fullmatch(origin)
-    if match is None or not _is_port(match["port"] or "80"):
-        return None
-    scheme, host = match["scheme"].lower(), match["host"].lower()
-    port = int(match["port"] or DEFAULT_PORTS[scheme])
-    return f"{scheme}://{host}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")
-
-
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text[:6]) <= LARGEST_PORT
-
-
-def _is_address(url: str) -> bool:
-    """Tell whether *url* is a usable http(s) address, with a path or without."""
-    scheme, _, rest = url.partition("://")
-    place, _, path = rest.partition("/")
-    return _as_browsers_write(f"{scheme}://{place}") is not None and not (
-        set(path) & set("?#") or any(sign.isspace() for sign in path)
-    )
-
-
-def _tenancy(config: Config) -> list[str]:
-    found = []
-    asked = set(config.auth.scope.split())
-    if config.tenancy.source == "organization" and not asked & ORGANIZATION_SCOPES:
-        found.append(
-            "tenancy.source: add organization or organization:* to auth.scope, or no "
-            "token names an organization"
-        )
-    return found
-
-
-def _cookies(config: Config) -> list[str]:
-    found = []
-    if config.session.access_cookie == config.session.refresh_cookie:
-        found.append("session.refresh_cookie: must differ from session.access_cookie")
-    if config.session.host_prefix and not config.secure_cookies:
-        found.append("session.host_prefix: `__Host-` names need Secure cookies (https)")
-    return found
-
-
-def _proxies(config: Config) -> list[str]:
-    found = []
-    prefixes: dict[str, str] = {}
-    for name, target in config.proxy.items():
-        if "//" in target.prefix:
-            found.append(f"proxy.{name}.prefix: has an empty segment")
-        if other := prefixes.get(target.prefix):
-            found.append(
-                f"proxy.{name}.prefix: {target.prefix} is taken by proxy.{other}"
-            )
-        prefixes[target.prefix] = name
-        for index, upstream in enumerate(target.upstreams):
-            unix = upstream.startswith("unix:/")
-            if not unix and not _is_address(upstream):
-                found.append(
-                    f"proxy.{name}.upstreams.{index}: give http://HOST:PORT, "
-                    "https://HOST or unix:/path"
-                )
-    return found
-
-
-def _acra(config: Config) -> list[str]:
-    acra = config.acra
-    found = []
-    if acra.scheduled and not croniter.is_valid(acra.schedule):
-        found.append(
-            "acra.schedule: give five fields of cron, for example 22 1 * * * for 01:22"
-        )
-    try:
-        ZoneInfo(acra.timezone)
-    except (KeyError, ValueError, OSError):
-        found.append("acra.timezone: give a name like Asia/Singapore")
-    secrets = acra.webhook_secret.get_secret_value()
-    if secrets and any(len(s.strip()) < SECRET_LENGTH for s in secrets.split(",")):
-        found.append(
-            f"acra.webhook_secret: give at least {SECRET_LENGTH} characters, made by "
-            "chance"
-        )
-    places = {
-        "collection_url": acra.collection_url,
-        "api_url": acra.api_url,
-        "download_url": acra.download_url,
-    } | {f"download_from.{n}": url for n, url in enumerate(acra.download_from)}
-    for key, url in places.items():
-        if not _is_address(url):
-            found.append(f"acra.{key}: give https://HOST/PATH")
-        elif not url.startswith("https://") and not (
-            config.environment == "dev" and _is_loopback(url)
-        ):
-            found.append(f"acra.{key}: must be https")
-        elif key.startswith("download_from") and not url.endswith("/"):
-            found.append(f"acra.{key}: must end in /, or others' names begin alike")
     return found
 
 
@@ -309,18 +106,5 @@ def _dev(config: Config) -> list[str]:
     return [
         f"{key}: plain http is for this machine only, in dev too; use https"
         for key, url in places.items()
-        if url.lower().startswith("http://") and not _is_loopback(url)
+        if url.lower().startswith("http://") and not is_loopback(url)
     ]
-
-
-def _is_loopback(url: str) -> bool:
-    try:
-        name = urlsplit(url).hostname or ""
-    except ValueError:
-        return True  # no address at all, which is said elsewhere
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from aiohttp import web
+
+from bff import tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -24,6 +26,8 @@ BEGIN_TIMEOUT = 3.0
 CANCEL_TIMEOUT = 1.0
 # Seconds that connections get to be given back and closed at the end.
 CLOSE_TIMEOUT = 5.0
+# What a span says of a transaction, and no more: no statement, no value.
+POSTGRESQL = {"db.system.name": "postgresql"}
 # How asyncpg says that the server is away, stopping, full, or silent too long.
 LOST = (
     OSError,
@@ -52,6 +56,13 @@ class Database:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+
+    @property
+    def usage(self) -> tuple[int, int, int]:
+        """Return connections in use, open, and open at most."""
+        pool = self._pool
+        size = pool.get_size()
+        return size - pool.get_idle_size(), size, pool.get_max_size()
 
     @asynccontextmanager
     async def tenant_transaction(
@@ -130,6 +141,12 @@ class Database:
     async def _transaction(
         self,
     ) -> AsyncGenerator[asyncpg.pool.PoolConnectionProxy]:
+        with tracing.asking("postgresql", "transaction", POSTGRESQL):
+            async with self._opened() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncGenerator[asyncpg.pool.PoolConnectionProxy]:
         try:
             connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
         except NO_CONNECTION as error:
@@ -220,9 +237,18 @@ async def set_tenant(
 
 @asynccontextmanager
 async def connect(
-    url: str, *, size: int = 10, command_timeout: float = 10.0, name: str = "bff"
+    url: str,
+    *,
+    size: int = 10,
+    command_timeout: float = 10.0,
+    name: str = "bff",
+    pooled: bool = False,
 ) -> AsyncGenerator[Database]:
-    """Open a pool of up to *size* connections; the first is made on first use."""
+    """Open a pool of up to *size* connections; the first is made on first use.
+
+    *pooled* tells that each transaction may have another server connection, as behind
+    PgBouncer: no statement is kept prepared, and there is no session to set back.
+    """
     pool = asyncpg.create_pool(
         url,
         min_size=0,
@@ -230,6 +256,7 @@ async def connect(
         command_timeout=command_timeout,
         timeout=ACQUIRE_TIMEOUT,
         server_settings={"application_name": name},
+        **(_POOLED if pooled else {}),
     )
     async with pool:
         try:
@@ -241,4 +268,9 @@ async def connect(
                     await pool.close()
 
 
+async def _leave_as_it_is(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    del connection
+
+
+_POOLED: dict[str, Any] = {"statement_cache_size": 0, "reset": _leave_as_it_is}
 DATABASE = web.AppKey("database", Database)

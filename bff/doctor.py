@@ -12,6 +12,7 @@ import asyncpg
 
 from bff import migrate
 from bff.catalogue import read_catalogue
+from bff.config_dev import opened
 from bff.doctor_findings import Finding
 from bff.doctor_odoo import odoo_findings
 from bff.identity.accounts import Accounts
@@ -46,6 +47,10 @@ UNREACHABLE = (
 async def examine(config: Config) -> list[Finding]:
     """Look at everything and return all findings; nothing is changed."""
     findings = [Finding("configuration", ok=True, said="valid"), _key_ring(config)]
+    findings += [
+        Finding(name, ok=True, said=said, warns=True)
+        for name, said in opened(config).items()
+    ]
     findings += [finding async for finding in _database(config)]
     async with client_session() as http:
         findings += [finding async for finding in _provider(config, http)]
@@ -71,11 +76,13 @@ async def _database(config: Config) -> AsyncGenerator[Finding]:
         if not url:
             continue
         try:
-            connection = await asyncpg.connect(url, timeout=5)
+            # What a pooler hands on: nothing prepared, one transaction for all.
+            connection = await asyncpg.connect(url, timeout=5, statement_cache_size=0)
         except UNREACHABLE as error:
             yield Finding(name, ok=False, said=f"unreachable ({type(error).__name__})")
             continue
         try:
+            await connection.execute("BEGIN")
             problems = await problems_of_role(connection)
             yield Finding(
                 name, ok=not problems, said="; ".join(problems) or "role is limited"

@@ -12,6 +12,9 @@ class Finding:
     name: str
     ok: bool
     said: str
+    # As somebody wants it, and yet not to be overlooked.
+    warns: bool = False
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.ok else 'FAIL'} {self.name}: {self.said}"
+        mark = "FAIL" if not self.ok else "WARN" if self.warns else "ok  "
+        return f"{mark} {self.name}: {self.said}"

@@ -8,6 +8,7 @@ all problems at once.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_settings import PydanticBaseSettingsSource
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX = "BFF_"
 # Read by commands and by tests, not settings of the gateway.
-NOT_SETTINGS = frozenset({"BFF_ADMIN_URL", "BFF_CONFIG", "BFF_TEST_REQUIRE"})
+FOLDER = "BFF_SECRETS_DIR"
+NOT_SETTINGS = frozenset({"BFF_ADMIN_URL", "BFF_CONFIG", "BFF_TEST_REQUIRE", FOLDER})
 
 # The original's names, kept so that its deployments move over; BFF_… wins over them.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -41,6 +43,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "ODOO_BIN_PATH": ("odoo", "bin_path"),
     "ODOO_CONF": ("odoo", "conf"),
     "COOKIE_SECURE": ("session", "secure"),
+    "DEV_AUTH_BYPASS": ("dev", "bypass"),
+    "DEFAULT_TENANT_ID": ("dev", "default_tenant_id"),
 }
 OFF = ("", "0", "false", "no", "off")
 # The original's names for its reader of the register, read by `bff acra` alone: names
@@ -60,10 +64,6 @@ ACRA_OPPOSITES = {
 REFUSED = {
     "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK": "one password for all tenants is what this "
     "gateway abolishes; every tenant gets its own random one. Remove the variable",
-    "DEV_AUTH_BYPASS": "this gateway lets nobody in without a sign-in; `bff dev` has "
-    "people to sign in as. Remove the variable",
-    "DEFAULT_TENANT_ID": "a tenant comes from a person's token or membership, never "
-    "from the environment. Remove the variable",
 }
 
 
@@ -93,6 +93,26 @@ class EnvironmentSource(PydanticBaseSettingsSource):
                 path = tuple(name.removeprefix(PREFIX).lower().split("__"))
                 _put(found, path, _value(value))
         return found
+
+
+def with_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with what the files of `BFF_SECRETS_DIR` hold, one a variable.
+
+    So Kubernetes and systemd hand secrets over. A variable that is set wins.
+
+    Raises:
+        OSError: when the folder or a file cannot be read.
+        UnicodeDecodeError: when a file is no text.
+    """
+    folder = environ.get(FOLDER)
+    if not folder:
+        return dict(environ)
+    found = {
+        file.name: file.read_text(encoding="utf-8").removesuffix("\n")
+        for file in sorted(Path(folder).iterdir())
+        if (file.name.startswith(PREFIX) or file.name in ALIASES) and file.is_file()
+    }
+    return found | dict(environ)
 
 
 def with_acra_aliases(environ: Mapping[str, str]) -> dict[str, str]:

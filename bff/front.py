@@ -9,9 +9,7 @@ where the next begins; a connection on which that is in doubt stays with aiohttp
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
-
-from aiohttp import web
+from typing import TYPE_CHECKING, cast
 
 from bff.gathering import MOST_GATHERED, Gathering
 from graph_proxy import incoming
@@ -20,17 +18,9 @@ from graph_proxy.connection import keep_alive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bff.express import Exchange, Express, Memo
     from bff.wire import QuietHandler
-    from graph_proxy.incoming import Block, Incoming
-
-
-class Memo(Protocol):
-    """What the direct way wants to remember of a connection's last request."""
-
-    block: Block
-
-    def drop(self) -> None:
-        """Note that it is remembered no more."""
+    from graph_proxy.incoming import Incoming
 
 
 # Silent connections and half heads would use up our descriptors.
@@ -42,41 +32,6 @@ IDLE_SECONDS = 3630.0
 MOST_EARLY = 64 * 1024
 # How long a browser may take to fetch the last bytes of a connection that is closed.
 LINGER_SECONDS = 10.0
-
-
-class Exchange(Protocol):
-    """An answer on its direct way."""
-
-    def start(self) -> None:
-        """Send the request on."""
-
-    def cut(self) -> None:
-        """Break it off."""
-
-    def pause(self) -> None:
-        """Stop for a browser that does not keep up."""
-
-    def resume(self) -> None:
-        """Go on."""
-
-
-class Express(Protocol):
-    """Whoever takes requests on the direct way."""
-
-    max_head: int  # in bytes; longer heads are aiohttp's to refuse
-
-    def wants(self, front: Front, asked: Incoming) -> bool:
-        """Say whether a request, whose body is awaited, would be taken by now."""
-
-    def take(self, front: Front, asked: Incoming) -> Exchange | None:
-        """Return who will answer; None leaves the request, untouched, to aiohttp."""
-
-    def again(self, front: Front, data: bytes) -> Exchange | None:
-        """Return who will answer a request much like the last; None: look closer."""
-
-
-# Set by an application whose plain requests may go the direct way.
-EXPRESS: web.AppKey[Express] = web.AppKey("express")
 
 
 class Front(asyncio.Protocol):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
 
-from bff.access import CONFIG, SESSION
+from bff import tracing
+from bff.bypass import is_bypass
 from bff.client_address import address_of
-from bff.errors import AnswerLost, ShuttingDown, TooBusy, TooManyStreams
+from bff.current_session import CONFIG, SESSION
+from bff.errors import ShuttingDown, TooBusy
+from bff.errors_graph import AnswerLost, TooManyStreams
 from bff.origin import SAFE_METHODS
 from bff.sessions.revocation import ENDED, Cuttable, CutTask
-from bff.telemetry import REQUEST_ID
+from bff.telemetry import METRICS, REQUEST_ID
 from graph_proxy import Allow, Forwarded, Proxy, UpstreamBroken, abort
 from graph_proxy.langgraph import LANGGRAPH
 
@@ -22,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from uuid import UUID
 
-    from bff.config import ProxyTarget
+    from bff.config_proxy import ProxyTarget
     from bff.sessions.session import AccessTicket
 
 log = logging.getLogger(__name__)
+PEER = "langgraph"  # in spans
 K = TypeVar("K")
 
 
@@ -114,7 +119,11 @@ def graph(
         ticket, live = request[SESSION], request.app[LIVE]
         _check_limits(ticket, live, target)
         headers = _identity_headers(request, ticket, target)
+        span = tracing.begin(request.method, PEER)
+        if span is not None:
+            headers += tracing.headers_of(span).items()
         live.enter(ticket.sid, ticket.tenant_id)
+        began = time.perf_counter()
         waiting = CutTask()
         live.streams.add(waiting)
         request.app[ENDED].add(ticket.sid, waiting)
@@ -125,6 +134,7 @@ def graph(
                 public_url=request.app[CONFIG].canonical_origin,
             )
         except BaseException as error:
+            tracing.end(span, error=error)
             live.leave(ticket.sid, ticket.tenant_id)
             if isinstance(error, UpstreamBroken):
                 log.warning("the graph server broke off: %s", error)
@@ -139,7 +149,10 @@ def graph(
         finally:
             live.streams.discard(waiting)
             request.app[ENDED].discard(ticket.sid, waiting)
+        stream.add_done_callback(lambda: tracing.end(span, stream.status))
         _watch(request, ticket, live, stream)
+        if stream.is_stream:
+            _time_first_byte(request, target, stream, began)
         if await request.app[ENDED].is_ended(ticket.sid):
             stream.cut()  # it ended while the graph server was thinking
         return stream
@@ -162,16 +175,26 @@ def _identity_headers(
     home = request.app[CONFIG].canonical_origin
     scheme, _, host = home.partition("://")
     headers = [
-        ("Authorization", f"Bearer {ticket.access_token}"),
         ("X-Tenant-ID", str(ticket.tenant_id)),
         ("X-Request-ID", request[REQUEST_ID]),
         ("X-Forwarded-For", address_of(request)),
         ("X-Forwarded-Proto", scheme),
         ("X-Forwarded-Host", host),
     ]
+    if not is_bypass(ticket):  # whom headers name, in development, has no token
+        headers.append(("Authorization", f"Bearer {ticket.access_token}"))
     if key := target.gateway_key.get_secret_value():
         headers.append(("X-Gateway-Key", key))
     return headers
+
+
+def _time_first_byte(
+    request: web.Request, target: ProxyTarget, stream: Forwarded, began: float
+) -> None:
+    first_byte = request.app[METRICS].answers.first_byte
+    # As aiohttp's router and the direct way name it.
+    route = f"{target.prefix}/{{path}}"
+    stream.on_first_byte = lambda: first_byte(route, time.perf_counter() - began)
 
 
 def _watch(

@@ -17,14 +17,18 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bff.access import CONFIG
+from bff import tracing
 from bff.client_address import TRUSTED, client_address
-from bff.config_rules import hosts
+from bff.config_server import hosts
+from bff.cors import Cors
+from bff.current_session import CONFIG
 from bff.graph import LIVE
 from bff.graph_heads import Heads
 from bff.graph_passage import Errand, Lane, Passage, Who
 from bff.graph_passing import Passing, Shared
+from bff.graph_traced import TracedPassing
 from bff.hardening import Hardener
+from bff.lifecycle import LIFECYCLE
 from bff.origin import Gate, passes
 from bff.sessions.browser import CLOCK, COOKIES
 from bff.sessions.revocation import ENDED
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from bff.config import ProxyTarget
+    from bff.config_proxy import ProxyTarget
     from bff.front import Front
     from graph_proxy import Proxy
     from graph_proxy.incoming import Incoming
@@ -65,6 +69,7 @@ class GraphExpress:
         home = config.canonical_origin
         hardener = Hardener(config)
         self._live, self._ended = app[LIVE], app[ENDED]
+        self._lifecycle = app[LIFECYCLE]
         self._shared = Shared(
             loop, self._live, self._ended, app[METRICS], hardener, Heads(hardener)
         )
@@ -74,10 +79,12 @@ class GraphExpress:
             app[TRUSTED],
         )
         self._hosts = frozenset(hosts(config))
-        self._origins = config.server.public_origins
+        self._origins, self._cors = config.trusted_origins, Cors(config)
         self._required_header = config.csrf.require_header
         self.max_head = config.server.max_header
         self._scheme, _, self._host = home.partition("://")
+        # Decided once: without traces nothing here knows of them.
+        self._passing = TracedPassing if tracing.is_on() else Passing
         # Of what is refused nothing is kept.
         self._errand = lru_cache(maxsize=_MOST_ERRANDS)(self._decide)
         self._lanes = [
@@ -123,7 +130,7 @@ class GraphExpress:
             or not self._is_live(passage)
         ):
             return None
-        return Passing(self._shared, front, errand, passage, data)
+        return self._passing(self._shared, front, errand, passage, data)
 
     def take(self, front: Front, asked: Incoming) -> Passing | None:
         """Return who answers; None leaves the request to aiohttp."""
@@ -131,7 +138,7 @@ class GraphExpress:
         if found is None:
             return None
         errand, passage = found
-        return Passing(self._shared, front, errand, passage, asked.raw)
+        return self._passing(self._shared, front, errand, passage, asked.raw)
 
     def wants(self, front: Front, asked: Incoming) -> bool:
         """Say whether a request, whose body is awaited, would be taken by now."""
@@ -196,6 +203,7 @@ class GraphExpress:
             self._clock() < passage.until
             and self._ended.surely_lives(passage.who.sid)
             and not self._live.draining
+            and not self._lifecycle.leaving
             and self._live.has_room(passage.ticket, passage.lane.target)
         )
 
@@ -235,6 +243,7 @@ class GraphExpress:
             who=Who(ticket.sid, ticket.tenant_id, mark_of(ticket.sid)),
             until=min(ticket.refresh_from, ticket.session_exp),
             lines=lane.proxy.heads.fields(asked.block) + text.encode(),
+            cors=self._cors.lines(asked.get("origin")).encode(),
             methods=set(),
         )
 

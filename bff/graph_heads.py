@@ -53,12 +53,12 @@ class Heads:
         self._kind = lru_cache(maxsize=_MOST_KINDS)(self._learn)
 
     def rewrite(
-        self, data: bytes, number: bytes
+        self, data: bytes, number: bytes, own: bytes = b""
     ) -> tuple[Kind, bytes, int, int] | None:
         """Return the head's kind, what to send, and the body's bytes here and missing.
 
-        *data* is what came first of an answer, *number* the request's. None: this one
-        must be looked at closely.
+        *data* is what came first of an answer, *number* the request's, *own* its field
+        lines, each behind a break. None: this one must be looked at closely.
         """
         body = data.find(_HEAD_END, 0, _LONGEST) + len(_HEAD_END)
         for name in _LENGTHS:
@@ -78,8 +78,8 @@ class Heads:
             return None
         return (
             kind,
-            b"%b%b%b%b%b%b"
-            % (kind.before, number, kind.between, length, kind.after, data[body:]),
+            b"%b%b%b%b%b%b%b"
+            % (kind.before, number, own, kind.between, length, kind.after, data[body:]),
             here,
             missing,
         )

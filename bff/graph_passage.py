@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from bff.config import ProxyTarget
+    from bff.config_proxy import ProxyTarget
     from bff.front import Front
     from bff.sessions.revocation import EndedSessions
     from bff.sessions.session import AccessTicket
@@ -62,6 +62,7 @@ class Passage:
     who: Who
     until: float  # from then on, the token wants renewing or the session is over
     lines: bytes  # for the upstream: the browser's fields that may cross, and ours
+    cors: bytes  # for the browser, each line behind a break: who may read the answer
     methods: set[str]  # those that the origin allows
 
     def keep(self) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bff import access_log
-from bff.errors import PROBLEM_JSON, AnswerLost, problem_body
+from bff.errors_graph import AnswerLost
 from bff.origin import SAFE_METHODS
+from bff.problems import PROBLEM_JSON, problem_body
 from bff.telemetry import new_request_id
 from graph_proxy.answers import Framing
 from graph_proxy.direct import Direct
@@ -51,7 +52,9 @@ class Passing(Direct):
     """
 
     __slots__ = (
+        "_awaits_byte",
         "_began",
+        "_cors",
         "_errand",
         "_front",
         "_identity",
@@ -82,11 +85,11 @@ class Passing(Direct):
         )
         self._shared, self._front, self._errand = shared, front, errand
         # Not the passage: of an answer that takes hours only so much is held.
-        self._who = passage.who
+        self._who, self._cors = passage.who, passage.cors
         self._raw = raw
         self._began = shared.loop.time()
         self._status = self._sent = 0
-        self._is_cut = self._is_lost = False
+        self._awaits_byte = self._is_cut = self._is_lost = False
 
     def start(self) -> None:
         """Count it in and send it."""
@@ -105,7 +108,8 @@ class Passing(Direct):
 
     def feed(self, data: bytes) -> None:
         """Take the first bytes of the answer; most are much like others' before."""
-        found = self._shared.heads.rewrite(data, self._identity.encode())
+        heads = self._shared.heads
+        found = heads.rewrite(data, self._identity.encode(), self._cors)
         if found is None:
             super().feed(data)
             return
@@ -139,13 +143,19 @@ class Passing(Direct):
             lines += "Transfer-Encoding: chunked\r\n"
             # It may stream for hours; what was opened is soon opened again.
             self._front.forget()
-        text = f"HTTP/1.1 {head.status} {head.reason}\r\n{lines}\r\n"
+            self._awaits_byte = True
+        first = f"HTTP/1.1 {head.status} {head.reason}{self._cors.decode()}"
+        text = f"{first}\r\n{lines}\r\n"
         self._front.send(text.encode("utf-8", "surrogateescape") + body)
         self._sent = len(body)
         self._count(f"{head.status // 100}xx")
+        if self._awaits_byte and body:
+            self._time_first_byte()
 
     def on_body(self, data: bytes) -> None:
         """Send bytes on."""
+        if self._awaits_byte:
+            self._time_first_byte()
         self._sent += len(data)
         self._front.send(data)
 
@@ -179,7 +189,9 @@ class Passing(Direct):
         has_left = self._front.transport is None
         is_said = has_left or (self._is_cut and not self._shared.live.draining)
         if not (self._status or is_said):
-            log.warning("the graph server broke off: %s", error)
+            log.warning(
+                "the graph server broke off: %s", error, extra={"fields": self._marks()}
+            )
             self._is_lost = self.method not in SAFE_METHODS
         if self._is_lost:
             self._say_lost()
@@ -195,9 +207,8 @@ class Passing(Direct):
         fields = [("Content-Type", PROBLEM_JSON), ("Content-Length", str(len(body)))]
         lines = self._shared.hardener.lines(fields, self._identity)
         self._status, self._sent = lost.status, len(body)
-        self._front.send(
-            f"HTTP/1.1 {lost.status} Conflict\r\n{lines}\r\n".encode() + body
-        )
+        first = f"HTTP/1.1 {lost.status} Conflict{self._cors.decode()}"
+        self._front.send(f"{first}\r\n{lines}\r\n".encode() + body)
         self._count("4xx")
 
     def _leave(self) -> None:
@@ -206,12 +217,26 @@ class Passing(Direct):
         shared.live.streams.discard(self)
         shared.ended.discard(who.sid, self)
 
+    def _marks(self) -> dict[str, object]:
+        """Return what log lines say of this answer: no task of its own runs here."""
+        return {
+            "request_id": self._identity,
+            "session": self._who.mark,
+            "tenant": self._who.tenant,
+        }
+
     def _count(self, status: str) -> None:
         shared = self._shared
         seconds = shared.loop.time() - self._began
         shared.metrics.answers.count(self._errand.lane.route, status, seconds)
 
-    def _log(self) -> None:
+    def _time_first_byte(self) -> None:
+        self._awaits_byte = False
+        shared = self._shared
+        seconds = shared.loop.time() - self._began
+        shared.metrics.answers.first_byte(self._errand.lane.route, seconds)
+
+    def _log(self, trace_id: str = "") -> None:
         access_log.log_proxied(
             self.method,
             self._errand.path,
@@ -222,4 +247,5 @@ class Passing(Direct):
             session=self._who.mark,
             tenant=self._who.tenant,
             code=AnswerLost.code if self._is_lost else None,
+            trace_id=trace_id,
         )

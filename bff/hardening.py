@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bff.cors import Cors
 from bff.telemetry import REQUEST_ID
 from graph_proxy import Forwarded
 
@@ -43,20 +44,22 @@ def response_headers(
     config: Config,
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """Return the `on_response_prepare` signal for *config*."""
-    secure = config.canonical_origin.startswith("https://")
+    fixed, cors = _fixed(config), Cors(config)
 
     async def harden(request: web.Request, response: web.StreamResponse) -> None:
         headers = response.headers
         headers.popall("Server", None)
         headers["X-Request-ID"] = request.get(REQUEST_ID, "")
-        headers.update(FIXED)
-        if secure:
-            headers["Strict-Transport-Security"] = HSTS
+        headers.update(fixed)
+        headers.update(cors.fields(request.headers.get("Origin")))
         if "Content-Security-Policy" not in headers:
             page = response.content_type == "text/html"
             headers["Content-Security-Policy"] = PAGE_POLICY if page else DATA_POLICY
         said = headers.getall("Cache-Control", ())
         if said and SAME_FOR_ALL in response and "Set-Cookie" not in headers:
+            if cors:
+                # Whose scripts may read it is not the same for all.
+                headers["Vary"] = ", ".join((*headers.popall("Vary", ()), "Origin"))
             return
         if not said or isinstance(response, Forwarded) or "Set-Cookie" in headers:
             headers["Cache-Control"] = _unkept(", ".join(said))
@@ -71,9 +74,7 @@ class Hardener:
     """Do the same to the head of an answer that no aiohttp response stands for."""
 
     def __init__(self, config: Config) -> None:
-        fixed = dict(FIXED)
-        if config.canonical_origin.startswith("https://"):
-            fixed["Strict-Transport-Security"] = HSTS
+        fixed = _fixed(config)
         self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
         self._replaced = {name.lower() for name in fixed} | {"server", "x-request-id"}
         # A server says much the same in answer after answer.
@@ -115,6 +116,16 @@ class Hardener:
         if key in self._replaced or _is_for_caches(key):
             return "", ""
         return key if key in _TELLING else "", f"{name}: {value}\r\n"
+
+
+def _fixed(config: Config) -> dict[str, str]:
+    fixed = dict(FIXED)
+    if config.canonical_origin.startswith("https://"):
+        fixed["Strict-Transport-Security"] = HSTS
+    if config.lets_bypass:
+        # Nobody may take such a gateway for one that asks people to sign in.
+        fixed["X-Auth-Bypass"] = "1"
+    return fixed
 
 
 def _unkept(said: str) -> str:

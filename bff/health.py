@@ -11,15 +11,17 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from bff.access import CONFIG, current
 from bff.auth.signing_in import PROVIDER
+from bff.current_session import CONFIG, current
 from bff.database import DATABASE, DatabaseUnavailable
 from bff.graph import LIVE
 from bff.identity.messages import ProviderUnavailable
+from bff.lifecycle import LIFECYCLE, STOPPING, Lifecycle
 from bff.listener import LISTENER
+from bff.middlewares import mark_started, outermost
 from bff.outbound import OUTBOUND
 from bff.sessions.browser import CLOCK
-from bff.telemetry import METRICS
+from bff.telemetry import METRICS, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -56,16 +58,33 @@ async def readyz(request: web.Request) -> web.Response:
     database, provider, graph = await asyncio.gather(
         _said(_database(app)), _said(_provider(app)), _said(_graph(app))
     )
-    draining = app[LIVE].draining
+    reason = app[LIFECYCLE].reason or (STOPPING if app[LIVE].draining else None)
     answer = {
-        "ready": not draining,
-        "reason": "shutting down" if draining else None,
+        "ready": reason is None,
+        "reason": reason,
         "database": database,
         "listener": "ok" if app[LISTENER].hears else "not listening",
         "identity_provider": provider,
         "graph": graph,
     }
-    return web.json_response(answer, status=503 if draining else 200)
+    return web.json_response(answer, status=200 if reason is None else 503)
+
+
+def make_early_app(lifecycle: Lifecycle) -> web.Application:
+    """Return what the admin listener answers until the whole application can."""
+    app = web.Application(middlewares=[outermost(None)])
+    app[LIFECYCLE], app[METRICS] = lifecycle, Metrics()
+    app.on_response_prepare.append(mark_started)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", not_ready)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+async def not_ready(request: web.Request) -> web.Response:
+    """Tell what is waited for; nothing else can be asked yet."""
+    answer = {"ready": False, "reason": request.app[LIFECYCLE].reason}
+    return web.json_response(answer, status=503)
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bff.config_rules import hosts
-from bff.errors import GatewayError, UnknownHost, problem, translate
-from bff.telemetry import METRICS, REFUSAL, REQUEST_ID, new_request_id, request_id
+from bff.config_server import hosts
+from bff.errors import GatewayError, UnknownHost
+from bff.problems import problem, translate
+from bff.telemetry import (
+    METRICS,
+    REFUSAL,
+    REQUEST_ID,
+    TRACE_MARK,
+    about,
+    new_request_id,
+    request_id,
+)
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -36,6 +45,9 @@ def outermost(config: Config | None) -> Middleware:
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         identity = request[REQUEST_ID] = new_request_id()
         token = request_id.set(identity)
+        # Who asks is added once it is known (`bff.current_session`).
+        trace_id = request.get(TRACE_MARK)
+        marks = about.set({} if trace_id is None else {"trace_id": trace_id})
         began = time.perf_counter()
         response: web.StreamResponse | None = None
         try:
@@ -50,6 +62,7 @@ def outermost(config: Config | None) -> Middleware:
         finally:
             _count(request, response, time.perf_counter() - began)
             request_id.reset(token)
+            about.reset(marks)
         return response
 
     return around

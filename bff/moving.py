@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bff.access import RENEWED, SESSION, STORE, refreshed
 from bff.auditing import caller
+from bff.current_session import RENEWED, SESSION, STORE, refreshed
 from bff.database import DatabaseUnavailable
-from bff.errors import AuthUnavailable, TokensTooLarge
+from bff.errors_access import AuthUnavailable, TokensTooLarge
 from bff.sessions.browser import CHANGES, COOKIES, written
 from bff.sessions.cookies import CookieTooLarge
 from bff.sessions.revocation import ENDED

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from bff.access import CONFIG, SESSION
 from bff.audit import record
+from bff.current_session import CONFIG, SESSION
 from bff.database import DATABASE
-from bff.errors import (
-    GatewayError,
+from bff.errors import GatewayError
+from bff.errors_odoo import (
     OdooConflict,
     OdooFailed,
     OdooMissing,

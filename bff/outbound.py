@@ -5,6 +5,8 @@ from __future__ import annotations
 import aiohttp
 from aiohttp import web
 
+from bff import tracing_calls
+
 
 def client_session() -> aiohttp.ClientSession:
     """Return a session without aiohttp's habits that would mix or follow.
@@ -16,6 +18,7 @@ def client_session() -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=10, sock_connect=5),
         trust_env=False,
+        trace_configs=tracing_calls.traced(),
         max_line_size=32768,
         max_field_size=32768,
         # Below every server's own keep-alive, so that a POST meets no closed door.

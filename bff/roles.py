@@ -33,6 +33,16 @@ async def ensure_roles(
         )
 
 
+async def ensure_database(superuser: asyncpg.Connection, name: str) -> None:
+    """Create the database *name*, the owning role's, unless it is there."""
+    if await superuser.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+        return
+    quoted = await superuser.fetchval("SELECT quote_ident($1)", name)
+    # PostgreSQL 16 asks it of whoever is no superuser: a provider's "admin".
+    await superuser.execute(f"GRANT {OWNER} TO CURRENT_USER")
+    await superuser.execute(f"CREATE DATABASE {quoted} OWNER {OWNER}")
+
+
 async def problems_of_role(connection: asyncpg.Connection) -> list[str]:
     """Return why *connection*'s role must not serve, a sentence each."""
     row = await connection.fetchrow(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from bff import health
 from bff.access import (
     ANYONE,
-    CONFIG,
     GRAPH,
     OPEN_PAGE,
     PAGE,
@@ -25,6 +26,7 @@ from bff.auth.backchannel import backchannel_logout
 from bff.auth.own_sessions import end_own_session, own_sessions
 from bff.auth.register import register
 from bff.auth.switching import switch, tenants
+from bff.current_session import CONFIG
 from bff.exports import odoo_sync_routes as odoo_sync
 from bff.exports import routes as exports
 from bff.graph import graph
@@ -34,16 +36,19 @@ from bff.members import routes as members
 from bff.members.audit import audit
 from bff.onboarding import odoo_routes as odoo
 from bff.onboarding import routes as onboarding
+from bff.openapi.document import document
+from bff.openapi.routes import DOCUMENT, Source, openapi
 from bff.pages import routes as pages
 from bff.pages import ui
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from aiohttp import web
 
     from bff.access import Handler
-    from bff.config import Config, ProxyTarget
+    from bff.config import Config
+    from bff.config_proxy import ProxyTarget
     from graph_proxy import Proxy
 
 
@@ -132,8 +137,11 @@ PUBLIC = (
     # Pages
     Route("GET", "/", pages.page("index.html"), PAGE),
     Route("GET", "/login", pages.login, OPEN_PAGE),
+    Route("GET", "/register", pages.register, OPEN_PAGE),
     Route("GET", "/invite", pages.page("invite.html"), OPEN_PAGE),
     Route("GET", "/onboarding", pages.page("onboarding.html"), PAGE),
+    Route("GET", "/account", pages.page("account.html"), PAGE),
+    Route("GET", "/admin", pages.page("admin.html"), PAGE),
     Route("GET", "/static/{path:.+}", pages.static, PROBE),
     Route("GET", "/favicon.ico", pages.favicon, PROBE),
 )
@@ -142,6 +150,7 @@ ADMIN = (
     Route("GET", "/healthz", health.healthz, PROBE),
     Route("GET", "/readyz", health.readyz, PROBE),
     Route("GET", "/metrics", health.metrics, PROBE),
+    Route("GET", "/openapi.json", openapi, PROBE),
 )
 
 
@@ -149,11 +158,7 @@ def add_public(
     app: web.Application, proxies: Mapping[str, tuple[Proxy, ProxyTarget]]
 ) -> None:
     """Add the routes that browsers use; a user interface of others gets the rest."""
-    for route in PUBLIC:
-        if app[CONFIG].ui.mode != "builtin" and route.path in ui.TAKEN_OVER:
-            continue
-        if route.handler is register and app[CONFIG].registration.mode == "off":
-            continue
+    for route in served(app[CONFIG]):
         handler = guarded(route.handler, route.access)
         if route.method == "GET":
             app.router.add_get(route.path, handler)  # HEAD with it
@@ -165,6 +170,22 @@ def add_public(
     ui.add(app, reserved(app[CONFIG]))
 
 
+def served(config: Config) -> Iterator[Route]:
+    """Yield those of our routes that there are with *config*."""
+    for route in PUBLIC:
+        if config.ui.mode != "builtin" and route.path in ui.TAKEN_OVER:
+            continue
+        if route.handler is register and config.registration.mode == "off":
+            continue
+        yield route
+
+
+def described(config: Config) -> bytes:
+    """Return the OpenAPI document of what there is with *config*, as JSON."""
+    found = document(served(config), ADMIN, config)
+    return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
+
+
 def reserved(config: Config) -> tuple[str, ...]:
     """Return the paths that no user interface gets, with all below them."""
     ours = {f"/{route.path.split('/')[1]}" for route in PUBLIC}
@@ -174,5 +195,6 @@ def reserved(config: Config) -> tuple[str, ...]:
 
 def add_admin(app: web.Application) -> None:
     """Add the routes of the admin listener: read-only, on loopback by default."""
+    app[DOCUMENT] = Source(cache(partial(described, app[CONFIG])))
     for route in ADMIN:
         app.router.add_route(route.method, route.path, route.handler)

@@ -16,14 +16,17 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from bff.access_log import AccessLogger
-from bff.errors import PROBLEM_JSON, BadRequest, GatewayError, problem_body, translate
-from bff.front import EXPRESS, HEAD_SECONDS, Express, Front
+from bff.errors import BadRequest, GatewayError
+from bff.express import EXPRESS, Express
+from bff.front import HEAD_SECONDS, Front
+from bff.lifecycle import LIFECYCLE, Lifecycle
+from bff.problems import PROBLEM_JSON, problem_body, translate
 from bff.telemetry import REQUEST_ID, new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from bff.config import Server
+    from bff.config_server import Server
 
 log = logging.getLogger(__name__)
 
@@ -63,18 +66,20 @@ class BareProblem(web.Response):
 class QuietHandler(RequestHandler):
     """Answer protocol errors as problem+json and log them without their bytes."""
 
-    __slots__ = ("_front", "_patience")
+    __slots__ = ("_front", "_lifecycle", "_patience")
 
     def __init__(
         self,
         manager: web.Server,
         front: Front,
         *,
+        lifecycle: Lifecycle,
         loop: asyncio.AbstractEventLoop,
         **limits: Any,  # noqa: ANN401 - passed on to aiohttp as they are
     ) -> None:
         super().__init__(manager, loop=loop, **limits)
         self._front = front
+        self._lifecycle = lifecycle
 
     @property
     def is_idle(self) -> bool:
@@ -111,7 +116,8 @@ class QuietHandler(RequestHandler):
         request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
         self._patience.cancel()
-        return await super()._handle_request(request, start_time, request_handler)
+        with self._lifecycle.answering():
+            return await super()._handle_request(request, start_time, request_handler)
 
     def handle_error(
         self,
@@ -169,10 +175,12 @@ class QuietServer(web.Server):
         self,
         *args: Any,  # noqa: ANN401 - passed on to aiohttp as they are
         express: Express | None,
+        lifecycle: Lifecycle,
         **kwargs: Any,  # noqa: ANN401 - the same
     ) -> None:
         super().__init__(*args, **kwargs)
         self._express = express
+        self._lifecycle = lifecycle
         self._fronts: set[Front] = set()
 
     def __call__(self) -> asyncio.Protocol:  # type: ignore[override] # a Front stands before aiohttp's
@@ -181,6 +189,11 @@ class QuietServer(web.Server):
         self._fronts.add(front)
         return front
 
+    @property
+    def open_fronts(self) -> int:
+        """Return how many connections are open."""
+        return len(self._fronts)
+
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
         """Close what is idle, then let aiohttp end the rest."""
         for front in list(self._fronts):
@@ -188,7 +201,9 @@ class QuietServer(web.Server):
         await super().shutdown(timeout)
 
     def _handler(self, front: Front) -> QuietHandler:
-        return QuietHandler(self, front, loop=self._loop, **self._kwargs)
+        return QuietHandler(
+            self, front, lifecycle=self._lifecycle, loop=self._loop, **self._kwargs
+        )
 
 
 class GatewayRunner(web.AppRunner):
@@ -212,6 +227,12 @@ class GatewayRunner(web.AppRunner):
             **self._limits,
         )
 
+    @property
+    def open_fronts(self) -> int:
+        """Return how many connections are open."""
+        server = self.server
+        return server.open_fronts if isinstance(server, QuietServer) else 0
+
     async def _make_server(self) -> QuietServer:
         made = await super()._make_server()
         return QuietServer(
@@ -220,11 +241,6 @@ class GatewayRunner(web.AppRunner):
             handler_cancellation=made.handler_cancellation,
             loop=asyncio.get_running_loop(),
             express=self.app.get(EXPRESS),
+            lifecycle=self.app.get(LIFECYCLE) or Lifecycle(),
             **self._limits,
         )
-
-
-def split_address(listen: str) -> tuple[str, int]:
-    """Return host and port of ``host:port``."""
-    host, _, port = listen.rpartition(":")
-    return host.strip("[]"), int(port)

@@ -16,7 +16,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from bff import access_log
-from bff.wire import split_address
+from bff.sockets import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,12 +112,13 @@ class Workers:
         self._numbers = range(count)
         self._failures = 0
         self._told = ""
+        self._hangup = False
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT, or until they cannot stay up; an exit status."""
         before = {
             number: signal.signal(number, self._tell)
-            for number in (signal.SIGTERM, signal.SIGINT)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         }
         try:
             for number in self._numbers:
@@ -133,7 +134,10 @@ class Workers:
 
     def _tell(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self._told = signal.Signals(number).name
+        if number == signal.SIGHUP:
+            self._hangup = True
+        else:
+            self._told = signal.Signals(number).name
 
     def _start(self, number: int) -> None:
         process = self._context.Process(
@@ -141,12 +145,18 @@ class Workers:
             args=(self._target, number, self._tie, self._patience),
             name=f"bff-serve-{number}",
         )
+        # Held back until the new process can hear it: unheard, it ends a process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         self._running[number] = process, self._clock()
 
     def _mind(self) -> None:
         """Wait for a moment or for an end, and start anew what has ended."""
         wait([process.sentinel for process, _ in self._running.values()], timeout=0.5)
+        if self._hangup:
+            self._hangup = False
+            self._pass_on()
         for number, (process, began) in list(self._running.items()):
             if process.exitcode is None or self._told:
                 continue
@@ -158,6 +168,13 @@ class Workers:
                 return
             time.sleep(self._failures)
             self._start(number)
+
+    def _pass_on(self) -> None:
+        """Have each read its configuration again."""
+        log.info("SIGHUP: passed on to %d workers", len(self._running))
+        for process, _ in self._running.values():
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, signal.SIGHUP)
 
     def _stop(self) -> int:
         """Let them drain, and take down what does not end; 0 if all went well."""

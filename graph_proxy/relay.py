@@ -58,6 +58,10 @@ class Forwarded(web.StreamResponse):
         )
         if self._ends_by_close:
             self.force_close()
+        # Its length is known at its end only.
+        self.is_stream = head.framing in {Framing.CHUNKED, Framing.CLOSE}
+        # Called once, when the first byte of the body has come from the upstream.
+        self.on_first_byte: Callable[[], None] | None = None
         self._over = False
         self._callbacks: list[Callable[[], None]] = []
         task = asyncio.current_task()
@@ -131,6 +135,9 @@ class Forwarded(web.StreamResponse):
     async def _relay(self) -> None:
         boundaries = EventBoundaries() if self._heartbeat else None
         while data := await self._read(boundaries):
+            if self.on_first_byte is not None and data is not HEARTBEAT:
+                self.on_first_byte()
+                self.on_first_byte = None
             if boundaries is not None:
                 boundaries.feed(data)
             await self.write(data)

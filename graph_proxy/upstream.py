@@ -152,6 +152,11 @@ class Pool:
         self._turn = 0
         self._closed = False
 
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """Return them all, for whoever watches them."""
+        return tuple(self._upstreams)
+
     def take_idle(self) -> tuple[Upstream, Connection | None]:
         """Return the upstream of choice, and a connection that waits there, if any."""
         upstream = self._only or self._by_preference()[0]

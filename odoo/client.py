@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from odoo.breaker import Breaker
+    from odoo.recent import Recent
     from odoo.rpc import Json
 
 # A name that no database of ours has: Odoo is to answer without any.
@@ -51,6 +52,7 @@ class Server:
     chooses by it (`^%d$`: the first label). `http` must keep no cookies
     (`aiohttp.DummyCookieJar`): a session belongs to one call of ours, never to all.
     A `breaker` is shared by all who call this server; without one each call is tried.
+    So is `sane`: that no broken database stood in the way a moment ago (see `apart`).
     """
 
     http: aiohttp.ClientSession = field(repr=False)
@@ -58,6 +60,7 @@ class Server:
     host: Callable[[str], str | None] = no_host
     seconds: float = CALL_SECONDS
     breaker: Breaker | None = field(default=None, repr=False, compare=False)
+    sane: Recent | None = field(default=None, repr=False, compare=False)
 
     async def service(
         self,
@@ -117,11 +120,15 @@ class Server:
         Raises:
             Unreachable: The server does not answer; the call has not been sent.
         """
+        if self.sane is not None and self.sane.holds():
+            return call
         try:
             answer = await self._health({})
         except OutcomeUnknown as error:
             raise Unreachable(f"{self.url} does not answer") from error
         if not _is_broken(answer):
+            if self.sane is not None:
+                self.sane.note()
             return call
         return replace(call, headers={**call.headers, **APART})
 

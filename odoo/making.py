@@ -111,6 +111,8 @@ async def _copied(
         kept = kept.for_new(template.credentials.user)
         async with _asked_for(site, kept) as kept:
             made = await clone(way, databases, template.name, name, patience=patience)
+        # The way may have kept another key: that of a copy made in advance.
+        kept = await site.kept()
         if made is Made.WHOLE:
             await _mark((await entered(site, kept, template)).models, tenant)
             return True

@@ -31,9 +31,11 @@ _NAME_LETTERS = 16
 
 
 async def take_ownership(
-    site: Site, tenant: str, template: Template | None = None
+    site: Site, tenant: str | None, template: Template | None = None
 ) -> Models:
     """Shut out whoever knows the template, and return the models by our own key.
+
+    *tenant* is None for a copy that is nobody's yet (`odoo.warming`).
 
     Passwords first, the key last: whoever finds a key of ours knows that the
     passwords were written. Afterwards they are the founder's to change.
@@ -51,13 +53,18 @@ async def take_ownership(
         raise errors.NotOurs(f"{site.name} has the uuid of its template")
     if not entry.own:
         if not kept.key:  # else the key has expired, and the passwords are written
-            await _write_passwords(entry.models, kept, entry.key)
+            await _write_passwords(entry.models, kept, entry.key, template)
         if not entry.key:
             # By password until now, which may just have become another.
             own = site.by_password(kept.user, kept.service_password)
             entry = replace(entry, models=own)
         kept = await _mint(site, entry, kept, days=KEY_DAYS)
     return await _settled(site, kept)
+
+
+def is_unknown(template: Template | None) -> bool:
+    """Tell whether nobody knows the administrator's password in a template's copies."""
+    return template is not None and not template.credentials.admin_password
 
 
 async def ensure_key(site: Site, *, days: int | None) -> Models:
@@ -93,15 +100,20 @@ async def rotate_key(site: Site) -> Models:
     return await _settled(site, kept)
 
 
-async def _write_passwords(models: Models, kept: Credentials, entry_key: str) -> None:
-    """Write both passwords; whether they count is tried by `odoo.verifying`.
+async def _write_passwords(
+    models: Models, kept: Credentials, entry_key: str, template: Template | None
+) -> None:
+    """Write the passwords that somebody might know.
 
-    To try them here as well would take Odoo a second: it hashes slowly.
+    Whether ours count is tried by `odoo.verifying`. To try them here as well would
+    take Odoo a second: it hashes slowly.
     """
     admin = await external(models, ADMIN)
     if admin is None:
         raise errors.RecordMissing("", f"{ADMIN} is gone")
     passwords = {admin: kept.admin_password, kept.user: kept.service_password}
+    if is_unknown(template):
+        del passwords[admin]
     if entry_key:
         await together(
             *(
@@ -120,6 +132,7 @@ async def _mint(
 ) -> Credentials:
     """Mint a key and keep it; one that was not kept shows by its name."""
     name = f"bff {site.token()[:_NAME_LETTERS]}"
+    proven = kept.proven
     key = await _generated(site, entry, name, days)
     if key is None:
         asking = await entry.asking(site, kept.service_password)
@@ -127,7 +140,9 @@ async def _mint(
         key = await mint(
             asking, name=name, password=kept.service_password, days=lasting
         )
-    kept = replace(kept, key=key, key_name=name, previous=entry.key)
+        proven = True
+    made = replace(kept, key=key, key_name=name, previous=entry.key)
+    kept = replace(made, proven=proven)
     await site.safe.keep(kept)
     return kept
 

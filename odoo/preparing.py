@@ -101,9 +101,8 @@ async def build_template(
     is_there = await site.databases.state(site.name) is not State.MISSING
     if is_there and not (known and known.begun):
         raise errors.NotOurs(f"{site.name} is there, and we have never asked for it")
-    kept = await site.kept()
-    if kept.uuid and connect is not None and await _is_closed(site, connect):
-        return Template(name=site.name, credentials=kept)
+    if known and known.uuid and connect is not None and await _is_closed(site, connect):
+        return Template(name=site.name, credentials=known)
     await prepare(site, None, apps=apps, patience=patience, say=say)
     say("making a key")
     # Without an end: a template is used for as long as its settings are.
@@ -111,7 +110,8 @@ async def build_template(
     uuid = await parameter(models, UUID)
     if uuid is None:
         raise errors.NotReady((f"{site.name} has no uuid",))
-    kept = replace(await site.kept(), uuid=uuid)
+    # The administrator's goes: what nobody knows need not be changed in copies.
+    kept = replace(await site.kept(), uuid=uuid, admin_password="")
     await site.safe.keep(kept)
     if connect is not None:
         say("closing it to connections")

@@ -16,10 +16,13 @@ class Credentials:
     `begun`: we have asked for the database, so that one by its name may be ours.
     `user` is the service user's id, `key` its API key, `key_name` what Odoo lists that
     key as, `previous` a key that is not revoked yet. `uuid` is that of a finished
-    template. Nothing kept may be lost: each password is kept before Odoo hears it.
+    template. `proven`: Odoo has asked for the service user's password and taken ours.
+    A template without `admin_password` has one that nobody knows, nor do its copies.
+    Nothing kept may be lost: each password is kept before Odoo hears it.
     """
 
     begun: bool = False
+    proven: bool = False
     user: int = 0
     uuid: str = ""
     key_name: str = ""
@@ -31,7 +34,7 @@ class Credentials:
 
     def for_new(self, user: int) -> Credentials:
         """Return them for a database yet to come: no key opens that."""
-        return replace(self, user=user, key="", key_name="", previous="")
+        return replace(self, user=user, key="", key_name="", previous="", proven=False)
 
 
 @dataclass(frozen=True, kw_only=True)

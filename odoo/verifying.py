@@ -12,7 +12,7 @@ from odoo import errors
 from odoo.entering import opens, together
 from odoo.making import FORGOTTEN
 from odoo.models import create, search, unlink, write
-from odoo.ownership import ADMIN
+from odoo.ownership import ADMIN, is_unknown
 from odoo.preparing import APPS, INSTALLED
 from odoo.records import (
     MARKER,
@@ -24,7 +24,7 @@ from odoo.records import (
     module_states,
     parameter,
 )
-from odoo.safe import ADMIN_LOGIN, SERVICE_LOGIN
+from odoo.safe import ADMIN_LOGIN, SERVICE_LOGIN, Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,8 +44,12 @@ async def verify(
     *,
     template: Template | None = None,
     apps: Collection[str] = APPS,
+    newly: bool = False,
 ) -> None:
     """Try all that a ready database must do, and all that it must not.
+
+    *newly*: nobody but us has been in it so far. Passwords that Odoo has asked us for,
+    or that nobody knows, are not tried again then: Odoo takes half a second for each.
 
     Nothing of it stays: what it writes it removes, and a run that was killed in
     between leaves one parameter that the next one removes.
@@ -59,7 +63,7 @@ async def verify(
         _records(site, models, tenant, template),
         _modules(models, apps),
         _sign_in(site, models, provider),
-        _intruders(site, models, template),
+        _intruders(site, models, template, newly=newly),
     )
     if problems := [one for part in found for one in part]:
         raise errors.NotReady(tuple(problems))
@@ -149,7 +153,7 @@ def _comes_back(link: str) -> bool:
 
 
 async def _intruders(
-    site: Site, models: Models, template: Template | None
+    site: Site, models: Models, template: Template | None, *, newly: bool
 ) -> list[str]:
     """Try what anybody might know, and what the template's makers know.
 
@@ -159,22 +163,29 @@ async def _intruders(
     kept, problems = await site.kept(), []
     admin = await external(models, ADMIN)
     rows = await search(models, USERS, [["id", "=", admin]], ["login"])
-    ours = {row["login"]: kept.admin_password for row in rows}
-    ours |= {SERVICE_LOGIN: kept.service_password}
+    held = template.credentials if template else Credentials()
+    if held.key and await opens(site.by_key(held.user, held.key), held.user):
+        problems.append("the template's key opens the database")
+    names = [row["login"] for row in rows]
+    ours = {SERVICE_LOGIN: kept.service_password}
+    safe = set[str]()
+    if is_unknown(template):
+        # Odoo's own name is tried all the same: it is the one that anybody tries.
+        safe |= {name for name in names if newly and name != ADMIN_LOGIN}
+    else:
+        ours |= dict.fromkeys(names, kept.admin_password)
+    if newly and kept.proven:
+        safe.add(SERVICE_LOGIN)
     signs_in = site.databases.authenticate
-    users = await together(*(signs_in(site.name, *pair) for pair in ours.items()))
+    mine = [(login, ours[login]) for login in ours.keys() - safe]
+    users = await together(*(signs_in(site.name, *pair) for pair in mine))
     # The founder may have taken another password than ours since; the service not.
-    safe = {one for one, user in zip(ours, users, strict=True) if user is not None}
+    safe |= {one for (one, _), user in zip(mine, users, strict=True) if user}
     if SERVICE_LOGIN not in safe:
         problems.append("our password of the service user is not accepted")
-    known: dict[str, set[str]] = {login: {FORGOTTEN} for login in (ADMIN_LOGIN, *ours)}
-    if template is not None:
-        held = template.credentials
-        for passwords in known.values():
-            passwords.add(held.admin_password)
-        known[SERVICE_LOGIN].add(held.service_password)
-        if held.key and await opens(site.by_key(held.user, held.key), held.user):
-            problems.append("the template's key opens the database")
+    theirs = {FORGOTTEN, held.admin_password}
+    known = {login: set(theirs) for login in (ADMIN_LOGIN, *names, SERVICE_LOGIN)}
+    known[SERVICE_LOGIN].add(held.service_password)
     pairs = [
         (login, password)
         for login in sorted(known.keys() - safe)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -17,6 +18,7 @@ from bff.roles import ROLES, ensure_roles
 from tests.databases import Databases
 from tests.parts import MISSING
 from tests.stock import Stock
+from tests.telling import TOLD
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 TEMPLATE = "bff_template"
 NOT_RUN = Path(__file__).parents[1] / ".cache" / "not-run"
+
+BENCH = "tests/bench"
+# Containers often have 64 MB of it.
+MEMORY, ROOM = Path("/dev") / "shm", 4 * 1024**3
 
 # A busy machine is no failure: pytest-timeout alone limits how long a test takes.
 settings.register_profile("no deadline", deadline=None)
@@ -33,7 +39,7 @@ settings.load_profile("no deadline")
 @pytest.fixture(scope="session")
 def postgres_server() -> Generator[Postgres]:
     """Run PostgreSQL with a migrated template database."""
-    with tempfile.TemporaryDirectory(prefix="bff-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bff-test-", dir=_fastest()) as folder:
         Path(folder).chmod(0o711)  # the server runs as a system user when we are root
         place = Path(folder) / "postgres"
         server = start(place, durable=False)
@@ -42,6 +48,14 @@ def postgres_server() -> Generator[Postgres]:
             yield server
         finally:
             stop(place)
+
+
+def _fastest() -> Path | None:
+    """Return memory to write thousands of databases to, None if there is little."""
+    try:
+        return MEMORY if shutil.disk_usage(MEMORY).free > ROOM else None
+    except OSError:
+        return None
 
 
 async def _prepare(server: Postgres) -> None:
@@ -85,11 +99,56 @@ async def world(databases: Databases) -> AsyncGenerator[World]:
         yield running
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a server that takes long to start, else each file."""
+    for item in items:
+        asked = getattr(item, "fixturenames", ())
+        place = item.nodeid.partition("::")[0]
+        if "real_odoo" in asked or "odoo_side" in asked:
+            place = "odoo"
+        elif "keycloak" in asked or "side" in asked:
+            place = "keycloak"
+        elif "product" in asked:
+            place = "product"
+        elif place.startswith(BENCH):
+            place = BENCH
+        item.add_marker(pytest.mark.xdist_group(place))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Notice when pytest-xdist cannot tell groups, which costs minutes and no failure.
+
+    Raises:
+        pytest.UsageError: As with pytest 9.2 and pytest-xdist 3.8.
+    """
+    is_grouped = getattr(session.config.option, "loadgroup", False)
+    if is_grouped and any("@" not in item.nodeid for item in session.items):
+        raise pytest.UsageError("pytest-xdist does not keep groups of tests together")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that reports what this one has to say, if it is another."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told.update(missing=MISSING, told=TOLD)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear what one of several processes has to say (pytest-xdist)."""
+    said = getattr(node, "workeroutput", {})
+    MISSING.update(said.get("missing", {}))
+    TOLD.extend(said.get("told", []))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name each suite that could not run, and what would enable it.
 
     Also left in a file, which `make test` shows as its last words.
     """
+    for text in TOLD:
+        terminalreporter.write_line(text)
     lines = [f"NOT RUN: the {part} tests. {why}" for part, why in MISSING.items()]
     for line in lines:
         terminalreporter.write_line(line, yellow=True)

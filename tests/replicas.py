@@ -64,7 +64,7 @@ class Replica:
         async def look() -> bool:
             assert self.process.poll() is None, self.output()
             try:
-                return bool((await self.ready())["listener"] == "ok")
+                return bool((await self.ready()).get("listener") == "ok")
             except aiohttp.ClientError:
                 return False
 

@@ -64,9 +64,10 @@ class Stock:
             while not self._over.is_set():
                 if self._ready.qsize() < AHEAD:
                     name = f"test_{next(numbers)}"
+                    # Four times as fast as through the log, which nobody replays.
                     await connection.execute(
                         f"CREATE DATABASE {name} TEMPLATE {self._template} "
-                        "OWNER bff_owner"
+                        "OWNER bff_owner STRATEGY file_copy"
                     )
                     self._ready.put(name)
                 elif not self._spent.empty():

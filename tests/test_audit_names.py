@@ -1,4 +1,4 @@
-"""docs/tenants.md names every action that the code writes to the audit log."""
+"""Docs and the page of admins name every action that is written to the audit log."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 ACTION = re.compile(r"[a-z]+(?:_[a-z]+)*(?:\.[a-z]+(?:_[a-z]+)*)+")
 # What makes an entry; the action is among the first arguments, or named.
 MAKERS = {"did", "entry_of", "Entry"}
+WORDED = re.compile(r'^ +"([a-z_]+\.[a-z_]+)": "', re.MULTILINE)
 ROW = re.compile(r"^\| `([a-z_.]+)` \|", re.MULTILINE)
 
 
@@ -36,6 +37,14 @@ def test_every_action_is_documented_once_and_none_that_is_not_written() -> None:
 
     assert len(names) == len(set(names))
     assert set(written()) == set(names), "docs/tenants.md has a row for each action"
+
+
+def test_the_page_of_admins_has_words_for_each_of_them() -> None:
+    strings = ROOT / "bff" / "pages" / "static" / "strings.js"
+    named = WORDED.findall(strings.read_text(encoding="utf-8"))
+
+    assert len(named) == len(set(named))
+    assert set(written()) == set(named)
 
 
 def _name(node: ast.expr) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from bff.acra.calls import Surroundings
-    from bff.config import Acra
+    from bff.config_acra import Acra
 
 # They become part of addresses.
 ID = re.compile(r"d_[0-9a-f]{32}", re.ASCII)

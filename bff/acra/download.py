@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bff.acra.calls import Calls
     from bff.acra.pace import Pace
-    from bff.config import Acra
+    from bff.config_acra import Acra
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from bff import tracing
 from bff.acra.datasets import datasets
 from bff.acra.due import Left, catch_up
 from bff.acra.load import Loader
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from bff.acra.calls import Surroundings
     from bff.acra.datasets import VersionedDataset
     from bff.acra.due import Outcome
-    from bff.config import Acra
+    from bff.config_acra import Acra
     from bff.database import Database
     from bff.telemetry import Metrics
 
@@ -74,6 +75,10 @@ class Reader:
             RunLost: when another run has taken over.
             DatabaseUnavailable: when the database goes away.
         """
+        with tracing.doing("register"):
+            return await self._run(run_id)
+
+    async def _run(self, run_id: int) -> bool:
         row = await self._row(run_id)
         if row is None or row["status"] == "done":
             return True

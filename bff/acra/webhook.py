@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bff.access import CONFIG
 from bff.acra.waiting import enqueue
 from bff.body import read_raw
 from bff.client_address import address_of
+from bff.current_session import CONFIG
 from bff.database import DATABASE
-from bff.errors import NotFound, WebhookRefused, WebhookRepeated
+from bff.errors import NotFound
+from bff.errors_access import WebhookRefused, WebhookRepeated
 from bff.sessions.browser import CLOCK
 from bff.telemetry import REQUEST_ID
 

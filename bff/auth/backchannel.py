@@ -10,12 +10,13 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from bff.access import CONFIG, STORE
 from bff.audit import actor_of
 from bff.auth.signing_in import PROVIDER
 from bff.body import read_raw
+from bff.current_session import CONFIG, STORE
 from bff.database import DATABASE
-from bff.errors import AuthUnavailable, BadRequest, WrongMediaType
+from bff.errors import BadRequest, WrongMediaType
+from bff.errors_access import AuthUnavailable
 from bff.identity.keys import SignatureRefused
 from bff.identity.logout_token import LogoutToken, read_logout_token
 from bff.identity.messages import CLOCK_TOLERANCE, ClaimsRefused, ProviderUnavailable
@@ -90,7 +91,7 @@ async def _end_sessions(store: SessionStore, token: LogoutToken, by: Actor) -> i
             return 0
         user_id = found
     if token.sid is None:
-        return await store.end_all(user_id, REASON, by=by)
+        return len(await store.end_all(user_id, REASON, by=by))
     return await store.end_of_provider(user_id, token.sid, REASON, by=by)
 
 

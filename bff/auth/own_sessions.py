@@ -7,8 +7,8 @@ from uuid import UUID
 
 from aiohttp import web
 
-from bff.access import SESSION, STORE
 from bff.auditing import caller
+from bff.current_session import SESSION, STORE
 from bff.errors import NotFound
 from bff.sessions.browser import forget
 from bff.sessions.revocation import ENDED

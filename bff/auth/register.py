@@ -13,15 +13,15 @@ from aiohttp import web
 from pydantic import ConfigDict, Field
 
 from bff import daily_caps
-from bff.access import CONFIG
 from bff.auth.registrar import REGISTRAR
 from bff.body import Body, Email, read_body, read_raw
 from bff.client_address import address_of, network_of
+from bff.current_session import CONFIG
 from bff.database import DATABASE
 from bff.identity.accounts import NewAccount
 
 if TYPE_CHECKING:
-    from bff.config import Register as Settings
+    from bff.config_identity import Register as Settings
 
 # Keycloak refuses these in a name, and nobody would hear of it.
 NAME = r"^[^<>&\"$%!#?§;*~/\\|^=\[\]{}()\x00-\x1f\x7f]*$"

@@ -11,7 +11,6 @@ from aiohttp import web
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from bff.access import CONFIG, SESSION, STORE, check_lives, refreshed
 from bff.audit import actor_of
 from bff.auth.device import DEVICE
 from bff.auth.limits import seconds_to_step
@@ -19,14 +18,15 @@ from bff.auth.signing_in import PROVIDER, start_session
 from bff.auth.sso import TRANSACTIONS
 from bff.auth.throttle import THROTTLE, keys_of
 from bff.body import Body, read_body
+from bff.bypass import bypassed
 from bff.client_address import address_of
+from bff.current_session import CONFIG, SESSION, STORE, check_lives, refreshed
 from bff.database import DatabaseUnavailable
-from bff.errors import (
+from bff.errors import GatewayError, NotFound
+from bff.errors_access import (
     AccountActionRequired,
     AuthUnavailable,
-    GatewayError,
     InvalidCredentials,
-    NotFound,
     SessionEnded,
 )
 from bff.identity.messages import ProviderUnavailable, Refusal, TokenRefused
@@ -149,7 +149,9 @@ async def logout(request: web.Request) -> web.Response:
 
 async def session(request: web.Request) -> web.Response:
     """Tell a page whether somebody is signed in; never renews anything."""
-    ticket = request.app[COOKIES].open_access(request.cookies)
+    ticket = await bypassed(request, request.app[CONFIG])
+    if ticket is None:
+        ticket = request.app[COOKIES].open_access(request.cookies)
     if (
         ticket is None
         or ticket.is_over(request.app[CLOCK]())
@@ -217,7 +219,9 @@ async def _end(request: web.Request, ticket: AccessTicket, *, everywhere: bool) 
     store = request.app[STORE]
     by = actor_of(request, ticket.user_id, ticket.email)
     if everywhere and await _is_live(request, ticket):
-        await store.end_all(ticket.user_id, "signed_out_everywhere", by=by)
+        # The others are heard of, too, but a moment later than this answer.
+        for sid in await store.end_all(ticket.user_id, "signed_out_everywhere", by=by):
+            request.app[ENDED].end(sid)
     else:
         try:
             await store.end(ticket.user_id, ticket.sid, "signed_out", by=by)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bff.access import CONFIG, STORE
 from bff.audit import actor_of
-from bff.errors import AuthUnavailable, TokensTooLarge
+from bff.current_session import CONFIG, STORE
+from bff.errors_access import AuthUnavailable, TokensTooLarge
 from bff.identity.keys import SignatureRefused
 from bff.identity.messages import (
     ClaimsRefused,

@@ -13,17 +13,13 @@ from urllib.parse import urlencode
 from aiohttp import web
 from aiohttp_session import Session
 
-from bff.access import CONFIG
-from bff.auth.return_to import local_path
+from bff.auth.return_to import return_target
 from bff.auth.signing_in import PROVIDER, proven, start_session
 from bff.auth.transactions import LIFETIME, Transactions
+from bff.current_session import CONFIG
 from bff.database import DatabaseUnavailable
-from bff.errors import (
-    AuthUnavailable,
-    GatewayError,
-    SignInFailed,
-    Unavailable,
-)
+from bff.errors import GatewayError, Unavailable
+from bff.errors_access import AuthUnavailable, SignInFailed
 from bff.identity.keys import SignatureRefused
 from bff.identity.messages import (
     ClaimsRefused,
@@ -55,7 +51,9 @@ async def sso(request: web.Request) -> web.Response:
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     attempt = Session(state, data=None, new=True, max_age=LIFETIME)
     attempt["nonce"], attempt["verifier"] = nonce, verifier
-    attempt["return_to"] = local_path(request.query.get("return_to"))
+    attempt["return_to"] = return_target(
+        request.query.get("return_to"), config.split_origins
+    )
     attempt._created = int(request.app[CLOCK]())  # noqa: SLF001 - it takes no clock
     digest = hashlib.sha256(verifier.encode()).digest()
     query = {
@@ -161,11 +159,16 @@ def _refusal(error: Exception) -> GatewayError:
 def _plain_page(error: GatewayError) -> web.Response:
     body = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        "<title>Sign-in failed</title>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        "<title>Sign-in failed · Nexius</title>"
+        '<link rel="icon" href="/static/favicon.svg" type="image/svg+xml">'
         '<link rel="stylesheet" href="/static/style.css">'
-        f"<main><h1>Sign-in failed</h1><p>{html.escape(error.detail)}</p>"
-        '<p><a href="/login">Back to sign-in</a></p></main></html>'
+        '<body class="plain"><header class="masthead">'
+        '<span class="brand">Nexius</span></header><main class="card">'
+        f'<h1>Sign-in failed</h1><p class="lead">{html.escape(error.detail)}</p>'
+        '<a class="button primary wide" href="/login">Back to sign-in</a>'
+        "</main></body></html>"
     )
     return web.Response(
         status=error.status, text=body, content_type="text/html", headers=error.headers

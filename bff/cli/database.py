@@ -11,9 +11,9 @@ import asyncpg
 import typer
 
 from bff import migrate
-from bff.cli.common import ConfigFile, fail, load, url_of
+from bff.cli.common import ConfigFile, examples, fail, load, url_of
 from bff.migrate import available
-from bff.roles import APP, OWNER, WORKER, ensure_roles
+from bff.roles import APP, OWNER, WORKER, ensure_database, ensure_roles
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +34,13 @@ UNREACHABLE = (
 )
 
 
-@roles.command("roles")
+@roles.command(
+    "roles",
+    epilog=examples(
+        "bff db roles --admin-url postgresql://postgres:…@db/postgres",
+        "BFF_ADMIN_URL=… bff db roles --create-database",
+    ),
+)
 def roles_command(
     admin_url: Annotated[
         str,
@@ -42,9 +48,19 @@ def roles_command(
             envvar="BFF_ADMIN_URL", help="URL of a role that may create roles."
         ),
     ],
+    create: Annotated[
+        bool,
+        typer.Option(
+            "--create-database",
+            help="Make the database of `database.owner_url` too, unless it is there.",
+        ),
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Create bff_owner, bff_app and bff_worker with the passwords of their URLs."""
+    """Create bff_owner, bff_app and bff_worker with the passwords of their URLs.
+
+    Run again, it sets the passwords: that is how they are changed.
+    """
     settings = load(config).database
     urls = {
         OWNER: url_of(settings.owner_url, "database.owner_url"),
@@ -57,7 +73,10 @@ def roles_command(
         if parts.username != role or not parts.password:
             fail(f"the URL for {role} must name it and its password")
         passwords[role] = unquote(parts.password)
-    asyncio.run(_make_roles(admin_url, passwords))
+    name = unquote(urlsplit(urls[OWNER]).path.removeprefix("/"))
+    if create and not name:
+        fail("database.owner_url must name the database")
+    asyncio.run(_make_roles(admin_url, passwords, name if create else None))
     typer.echo(f"roles ready: {', '.join(urls)}")
 
 
@@ -124,11 +143,15 @@ async def _as_owner(
         fail(f"the database cannot be used as its owner: {type(error).__name__}")
 
 
-async def _make_roles(admin_url: str, passwords: dict[str, str]) -> None:
+async def _make_roles(
+    admin_url: str, passwords: dict[str, str], name: str | None
+) -> None:
     try:
         connection = await asyncpg.connect(admin_url, timeout=10)
         try:
             await ensure_roles(connection, passwords)
+            if name:
+                await ensure_database(connection, name)
         finally:
             await connection.close()
     except UNREACHABLE as error:

@@ -8,13 +8,21 @@ from typing import Annotated
 import typer
 import uvloop
 
-from bff.cli.common import fail
+from bff.cli.common import examples, fail
 
 
 def add(app: typer.Typer) -> None:
     """Add the command to *app*."""
 
-    @app.command("dev")
+    @app.command(
+        "dev",
+        epilog=examples(
+            "bff dev",
+            "bff dev --graph http://127.0.0.1:2024   # beside `langgraph dev`",
+            "bff dev --ui http://localhost:3000      # beside `next dev`, by CORS",
+            "bff dev --ui http://localhost:3000 --one-origin   # in front of it",
+        ),
+    )
     def dev_command(
         port: Annotated[int, typer.Option(help="Port of the gateway.")] = 8080,
         provider_port: Annotated[
@@ -24,6 +32,21 @@ def add(app: typer.Typer) -> None:
             str | None,
             typer.Option(metavar="URL", help="Use this graph server; start none."),
         ] = None,
+        ui: Annotated[
+            str | None,
+            typer.Option(
+                metavar="ORIGIN",
+                help="Your own UI, started by you, for example http://localhost:3000: "
+                "its pages may call the gateway, cookies included.",
+            ),
+        ] = None,
+        one_origin: Annotated[
+            bool,
+            typer.Option(
+                "--one-origin",
+                help="Show --ui at the gateway's own address instead, as when live.",
+            ),
+        ] = False,
         issuer: Annotated[
             str | None,
             typer.Option(metavar="URL", help="Use this identity provider; start none."),
@@ -67,6 +90,8 @@ def add(app: typer.Typer) -> None:
             port=port,
             provider_port=provider_port,
             graph=graph,
+            ui=ui,
+            one_origin=one_origin,
             issuer=issuer,
             client_id=client_id,
             client_secret=client_secret,

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import asyncpg
 import typer
 import uvloop
 
-from bff import access_log, migrate
+from bff import access_log, config, patience, tracing
 from bff.background import worker
 from bff.cli.common import ConfigFile, fail, load, url_of
 from bff.config import ConfigError
-from bff.doctor import UNREACHABLE, examine
+from bff.database import LOST
+from bff.doctor import examine
 from bff.identity.client_auth import ClientKeyError
-from bff.serve import CannotListen, serve, stop_signal
+from bff.reloading import Reloading
+from bff.serve import serve
+from bff.sessions.keyring import load_ring
 from bff.sessions.sealing import KeyRingError
+from bff.signals import not_yet, on_hangup, stop_signal, unless_told
+from bff.sockets import CannotListen
+from bff.telemetry import Metrics
+from bff.worker_listener import watched
 from bff.workers import Workers, for_worker, problem_with_workers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
     from bff.config import Config
 
 log = logging.getLogger(__name__)
+
+TO_MEND = (
+    CannotListen,
+    ClientKeyError,
+    ConfigError,
+    KeyRingError,
+    patience.DatabaseRefused,
+    tracing.NoTraces,
+)
 
 
 def add(app: typer.Typer) -> None:
@@ -41,19 +61,22 @@ def add(app: typer.Typer) -> None:
         """Serve browsers until SIGTERM, then drain streams and leave.
 
         With several workers each has an admin listener of its own: the port of
-        `server.admin_listen` and those that follow.
+        `server.admin_listen` and those that follow. SIGHUP reads key ring and log
+        level again. A database that is not there yet is waited for.
         """
         settings = load(config)
         count = workers or settings.server.workers
         access_log.configure(settings.telemetry)
-        uvloop.run(_require_schema(settings.database.url.get_secret_value()))
         if count == 1:
-            _serve(settings)
+            _serve(settings, config)
             return
         if problem := problem_with_workers(settings, count):
             fail(problem)
+        _require_database(settings)
         several = Workers(
-            count, partial(_serve_one, settings), drain=settings.server.drain
+            count,
+            partial(_serve_one, settings, config),
+            drain=settings.server.unready + settings.server.drain,
         )
         raise typer.Exit(several.run())
 
@@ -65,10 +88,10 @@ def add(app: typer.Typer) -> None:
         advance, tidying up, and the register: several may run at once.
         """
         settings = load(config)
-        url = url_of(settings.database.worker_url, "database.worker_url")
+        url_of(settings.database.worker_url, "database.worker_url")
         access_log.configure(settings.telemetry)
-        uvloop.run(_require_schema(url))
-        uvloop.run(_work(settings))
+        with _one_sentence(), tracing.sent(settings):
+            uvloop.run(_work(settings, _reread(config)))
 
     @app.command("doctor")
     def doctor_command(config: ConfigFile = None) -> None:
@@ -82,41 +105,61 @@ def add(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
 
-def _serve(settings: Config, number: int | None = None) -> None:
+def _serve(settings: Config, file: Path | None, number: int | None = None) -> None:
+    with _one_sentence(), tracing.sent(settings):
+        shared = number is not None
+        uvloop.run(serve(settings, shared=shared, reread=_reread(file)))
+
+
+def _reread(file: Path | None) -> Callable[[], Config]:
+    return partial(config.load, file)
+
+
+@contextmanager
+def _one_sentence() -> Generator[None]:
+    """End the command with one sentence for what an operator has to mend."""
     try:
-        uvloop.run(serve(settings, shared=number is not None))
-    except (CannotListen, ClientKeyError, ConfigError, KeyRingError) as error:
+        yield
+    except TO_MEND as error:
         fail(str(error))
 
 
-def _serve_one(settings: Config, number: int) -> None:
+def _serve_one(settings: Config, file: Path | None, number: int) -> None:
     """Be worker *number*: the first alone runs jobs, each has its own admin port."""
     access_log.configure(settings.telemetry)
     own = for_worker(settings, number)
     try:
-        _serve(own, number)
+        _serve(own, file, number)
     except typer.Exit as ended:
         sys.exit(ended.exit_code)
 
 
-async def _require_schema(url: str) -> None:
-    """End the command where the database is known to be of another release.
+def _require_database(settings: Config) -> None:
+    """End the command where a database is there and cannot be used.
 
-    One that cannot be asked may be on its way: then we start, and answer 503 until it
-    comes. Only a start is refused: whoever serves goes on through a migration.
+    Each worker waits for one that is not.
     """
-    try:
-        connection = await asyncpg.connect(url, timeout=5)
+    for key, url in patience.urls_of(settings).items():
         try:
-            await migrate.require_current(connection)
-        finally:
-            connection.terminate()
-    except migrate.MigrationError as error:
-        fail(str(error))
-    except UNREACHABLE as error:
-        log.warning("the schema could not be checked: %s", type(error).__name__)
+            uvloop.run(patience.look(url, key))
+        except patience.DatabaseRefused as error:
+            fail(str(error))
+        except LOST:
+            return
 
 
-async def _work(settings: Config) -> None:
-    async with worker(settings):
-        await stop_signal()
+async def _work(settings: Config, reread: Callable[[], Config]) -> None:
+    stopping = asyncio.ensure_future(stop_signal())
+    on_hangup(not_yet)
+    await asyncio.sleep(0)  # so that signals are heard
+    ring = load_ring(settings)
+    url = settings.database.worker_url.get_secret_value()
+    metrics = Metrics()
+    async with watched(settings, metrics):
+        usable = patience.until_usable({"database.worker_url": url}, log.debug)
+        if not await unless_told(stopping, usable):
+            return
+        on_hangup(Reloading(settings, reread, ring))
+        async with worker(settings, metrics, ring):
+            log.info("working")
+            log.info("%s: ending", await stopping)

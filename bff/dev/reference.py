@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from bff.config import Config, ProxyTarget
+from bff.config import Config, build
+from bff.config_proxy import ProxyTarget
+from bff.dev import reference_cli
 from bff.environment import ALIASES, REFUSED
 from bff.origin import Gate
-from bff.routes import ADMIN, PUBLIC
+from bff.routes import ADMIN, PUBLIC, described
+from bff.telemetry import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +37,9 @@ CONFIGURATION = f"""{NOTE}
 `config.toml` (or the file that `BFF_CONFIG` or `--config` names) holds no secrets; the
 environment wins over it. `section.key` is `BFF_SECTION__KEY`; lists and tables are
 written as JSON. Unknown keys, in the file or as `BFF_…`, stop the start, and all
-problems are reported at once. `bff doctor` checks what the values point at.
+problems are reported at once. `bff doctor` checks what the values point at. A file in
+the folder that `BFF_SECRETS_DIR` names sets the variable it is called by, unless that
+is set.
 
 ```sh
 BFF_SERVER__PUBLIC_ORIGINS='["https://app.example.com"]'
@@ -56,8 +62,8 @@ ENDPOINTS = f"""{NOTE}
 Errors are `application/problem+json` (RFC 9457): `detail` is a sentence for a person,
 `code` never changes, `request_id` is in the log. State-changing requests, and every
 request below a proxy prefix, must come from our own origin: `Sec-Fetch-Site:
-same-origin`, or else an `Origin` that is one of `server.public_origins`. A script
-sends `Origin`.
+same-origin`, or else an `Origin` that is one of `server.public_origins` (in development
+of `split_origin.origins`, too). A script sends `Origin`.
 
 ## Public listener
 """
@@ -70,6 +76,20 @@ UI_ROW = (
     "| any | everything else | pages: signed in; open files: anyone "
     "| Show the user interface, unless it is the built-in one (docs/ui.md). |"
 )
+
+
+EXAMPLE = {
+    "environment": "dev",
+    "database": {
+        "url": "postgresql://bff_app@localhost/bff",
+        "worker_url": "postgresql://bff_worker@localhost/bff",
+    },
+    "auth": {
+        "issuer": "http://localhost:8180/realms/nexius",
+        "client_secret": "of-the-example",
+    },
+    "proxy": {"graph": {"upstreams": ["http://127.0.0.1:2024"]}},
+}
 
 
 def configuration() -> str:
@@ -97,6 +117,48 @@ def endpoints() -> str:
     return "\n".join(
         [ENDPOINTS, *public, PROXY_ROW, UI_ROW, "", "## Admin listener", "", *admin, ""]
     )
+
+
+METRICS = f"""{NOTE}
+# Metrics
+
+What the admin listener's `/metrics` says, in every process under the same names; what a
+process never does stays empty. `bff worker` has one at `[worker] admin_listen`. What to
+look at, and what the alerts mean: [observability.md](observability.md). `process_…` are
+the client library's own, of the process.
+
+| Metric | Kind | Labels | Meaning |
+|---|---|---|---|"""
+
+
+def metrics() -> str:
+    """Return docs/metrics.md."""
+    made = Metrics()
+    found = {}
+    for family in made.registry.collect():
+        ending = "_total" if family.type == "counter" else ""
+        found[family.name + ending] = family
+    rows = [
+        f"| `{name}` | {one.type} | {_labels(made.labels.get(name, ()))} "
+        f"| {one.documentation} |"
+        for name, one in sorted(found.items())
+    ]
+    return "\n".join([METRICS, *rows, ""])
+
+
+def _labels(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def commands() -> str:
+    """Return docs/cli.md."""
+    # By its name: the command line stands above what it starts.
+    return reference_cli.page(import_module("bff.__main__").app, NOTE)
+
+
+def openapi() -> str:
+    """Return docs/openapi.json: of a development configuration with a graph server."""
+    return described(build(EXAMPLE)).decode()
 
 
 def _table(fields: Iterable[tuple[str, FieldInfo]]) -> list[str]:
@@ -155,7 +217,13 @@ def _who(access: Access) -> str:
     return "anyone" + (" (no origin check)" if access.gate is Gate.OPEN else "")
 
 
-PAGES = {"configuration.md": configuration, "endpoints.md": endpoints}
+PAGES = {
+    "cli.md": commands,
+    "configuration.md": configuration,
+    "endpoints.md": endpoints,
+    "metrics.md": metrics,
+    "openapi.json": openapi,
+}
 
 
 def main() -> None:

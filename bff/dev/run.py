@@ -23,13 +23,14 @@ import asyncpg
 from bff import access_log, config, migrate
 from bff.database import connect
 from bff.dev import demo, folder
+from bff.dev import ui as uis
 from bff.dev.langgraph import LangGraphUnavailable, langgraph_server
 from bff.dev.ports import free_port
 from bff.dev.postgres import PostgresUnavailable, ensure_database, postgres, stop
 from bff.dev.provider import Provider, Realm, serving
 from bff.roles import APP, OWNER, ROLES, WORKER, ensure_roles
-from bff.serve import CannotListen
 from bff.serve import serving as serving_gateway
+from bff.sockets import CannotListen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -49,6 +50,8 @@ class Options:
     port: int = 8080
     provider_port: int = 8180
     graph: str | None = None
+    ui: str | None = None
+    one_origin: bool = False
     issuer: str | None = None
     client_id: str = demo.CLIENT_ID
     client_secret: str | None = None
@@ -66,8 +69,13 @@ class Parts:
     database: dict[str, str] = field(default_factory=dict)
     issuer: str = ""
     graph_url: str = ""
-    gateway_url: str = ""
+    origins: tuple[str, ...] = ()
     admin_url: str = ""
+
+    @property
+    def gateway_url(self) -> str:
+        """Return where people open the gateway."""
+        return self.origins[0]
 
     def report(self) -> dict[str, Any]:
         """Return what scripts want to know."""
@@ -116,6 +124,7 @@ async def run(options: Options) -> None:
         CannotListen,
         folder.FolderInUse,
         config.ConfigError,
+        uis.NoUi,
     ) as error:
         raise CannotRun(str(error)) from error
 
@@ -137,7 +146,7 @@ def _end_on_signal(task: asyncio.Task[Any] | None) -> None:
 async def _start(options: Options, home: Path, stack: AsyncExitStack) -> None:
     began = time.monotonic()
     parts = Parts(
-        gateway_url=f"http://localhost:{options.port}",
+        origins=uis.own_origins(options.port, options.ui, behind=options.one_origin),
         admin_url=f"http://127.0.0.1:{free_port()}",
     )
     secret = options.client_secret or folder.secret(home, "client_secret")
@@ -168,14 +177,13 @@ async def _start(options: Options, home: Path, stack: AsyncExitStack) -> None:
 def _settings(
     options: Options, home: Path, parts: Parts, secret: str, gateway_key: str
 ) -> config.Config:
-    port = options.port
     return config.build(
         {
             "environment": "dev",
             "server": {
-                "listen": f"127.0.0.1:{port}",
+                "listen": f"127.0.0.1:{options.port}",
                 "admin_listen": parts.admin_url.removeprefix("http://"),
-                "public_origins": [parts.gateway_url, f"http://127.0.0.1:{port}"],
+                "public_origins": parts.origins,
                 "drain": 1.0,
             },
             "database": {
@@ -195,6 +203,7 @@ def _settings(
                 "graph": {"upstreams": [parts.graph_url], "gateway_key": gateway_key}
             },
             "telemetry": {"log_format": "text", "log_level": options.log_level},
+            **uis.settings(options.ui, behind=options.one_origin),
         }
     )
 
@@ -315,6 +324,9 @@ def _welcome(options: Options, parts: Parts, seconds: float) -> None:
             tenant = demo.TENANTS.get(person.tenant_id or 0, "no tenant yet")
             roles = ", ".join(person.roles)
             print(f"  {person.email:20} {tenant}{f' ({roles})' if roles else ''}")
+    if options.ui is not None:
+        behind = options.one_origin
+        print(uis.advice(parts.gateway_url, options.ui, behind=behind))
     print(f"\nHealth and metrics: {parts.admin_url}/readyz, /metrics")
     print(f"Data stays in {options.folder} (forget it with --fresh). "
           "Ctrl-C stops everything.", flush=True)  # fmt: skip

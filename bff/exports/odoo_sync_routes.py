@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from bff.access import SESSION
 from bff.asking import acting
 from bff.auditing import entry_of
 from bff.body import Body, read_body
-from bff.errors import TenantMissing
+from bff.current_session import SESSION
+from bff.errors_access import TenantMissing
 from bff.exports.odoo_sync import read
 from bff.odoo_asking import ask_for, at, usable
 from bff.sites.tasks import TASKS, Kind

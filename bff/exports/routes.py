@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bff.access import SESSION
 from bff.auditing import entry_of
+from bff.current_session import SESSION
 from bff.database import DatabaseUnavailable
-from bff.errors import BadRequest, RoleMissing, SessionEnded, Unavailable
+from bff.errors import BadRequest, Unavailable
+from bff.errors_access import RoleMissing, SessionEnded
 from bff.exports.formats import CSV, JSON
 from bff.exports.queries import DEFAULT_LIMIT, MOST, Asked
 from bff.exports.slots import EXPORTS

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bff.audit import record
-from bff.errors import ShuttingDown, TooBusy, TooManyExports
+from bff.errors import ShuttingDown, TooBusy
+from bff.errors_workspace import TooManyExports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from bff.audit import Entry
-    from bff.config import Exports as Settings
+    from bff.config_tenancy import Exports as Settings
     from bff.database import Database
     from bff.errors import GatewayError
     from bff.exports.formats import CopyOptions

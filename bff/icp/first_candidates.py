@@ -14,6 +14,7 @@ from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job  # noqa: TC002 - PgQueuer looks at the annotation
 from pgqueuer.queries import Queries
 
+from bff import tracing
 from bff.database import DatabaseUnavailable
 from bff.icp.candidates import recompute_all
 from bff.sites.stopping import unless_stopped
@@ -69,4 +70,5 @@ def taking(database: Database) -> Callable[[PgQueuer], None]:
 
 async def _compute(database: Database, tenant_id: int) -> None:
     # What is left is told there, and comes with the register.
-    await recompute_all(database, tenant_id)
+    with tracing.doing(JOB, tenant_id):
+        await recompute_all(database, tenant_id)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from bff.access import SESSION
 from bff.auditing import entry_of
 from bff.body import Body, read_body
-from bff.errors import NotFound, TenantMissing
+from bff.current_session import SESSION
+from bff.errors import NotFound
+from bff.errors_access import TenantMissing
 from bff.icp.rules import Profile, RuleName  # noqa: TC001 - pydantic reads them
 from bff.icp.store import RULES
 

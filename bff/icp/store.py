@@ -13,7 +13,8 @@ import asyncpg
 from aiohttp import web
 
 from bff.audit import record
-from bff.errors import RulesFull, TooBusy
+from bff.errors import TooBusy
+from bff.errors_workspace import RulesFull
 from bff.icp.candidates import PATIENCE, SILENCE, compute, limit
 
 if TYPE_CHECKING:

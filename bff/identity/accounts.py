@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from bff.config import Auth
+    from bff.config_identity import Auth
 
 TENANT = "tenant_id"
 # What stands between a new account and its first sign-in. The password is chosen by

@@ -18,7 +18,7 @@ from bff.identity.messages import ProviderUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bff.config import Auth
+    from bff.config_identity import Auth
 
 MAX_ANSWER = 256 * 1024
 # A token is not used in the last part of its life: a call takes time too.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from bff.config import Auth
+    from bff.config_identity import Auth
     from bff.identity.admin_api import Answer
     from bff.identity.client_settings import Representation
 

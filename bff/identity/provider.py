@@ -36,7 +36,7 @@ from bff.identity.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bff.config import Auth
+    from bff.config_identity import Auth
     from bff.identity.client_auth import ClientProof
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from bff.access import SESSION, STORE
 from bff.asking import a_number, administered
 from bff.auditing import caller
 from bff.body import Body, read_body
+from bff.current_session import SESSION, STORE
 from bff.errors import NotFound
 from bff.members.routes import Roles  # noqa: TC001 - pydantic reads it
 from bff.sessions.browser import forget

@@ -10,20 +10,15 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import Field
 
-from bff.access import CONFIG, RENEWED, SESSION, refreshed
 from bff.asking import administered
 from bff.auditing import caller
 from bff.body import Body, Email, read_body
+from bff.bypass import is_bypass
+from bff.current_session import CONFIG, RENEWED, SESSION, refreshed
 from bff.database import DatabaseUnavailable
-from bff.errors import (
-    AuthUnavailable,
-    InviteForAnother,
-    InviteNotFound,
-    NotFound,
-    SessionEnded,
-    TokensTooLarge,
-    Unavailable,
-)
+from bff.errors import NotFound, Unavailable
+from bff.errors_access import AuthUnavailable, SessionEnded, TokensTooLarge
+from bff.errors_workspace import InviteForAnother, InviteNotFound
 from bff.moving import arrival, moved
 from bff.sessions.session import Seat
 from bff.tenancy.invites import INVITES, Guest
@@ -128,8 +123,10 @@ async def redeem(request: web.Request) -> web.Response:
 
 
 async def _redeem(request: web.Request, token: str) -> AccessTicket:
-    joined = await _joined(request, token)
     before = request[SESSION]
+    if is_bypass(before):
+        raise SessionEnded  # no session to go on in: nothing is spent
+    joined = await _joined(request, token)
     # Roles of the claim, where it names this tenant, come with the next renewal; what
     # somebody was before a removal does not come back.
     is_here = joined.stayed and before.tenant_id == joined.tenant_id

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from bff import daily_caps
 from bff.client_address import network_of
 from bff.database import set_tenant
-from bff.errors import OnboardingClosed
+from bff.errors_workspace import OnboardingClosed
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from bff.config import Onboarding as Settings
+    from bff.config_tenancy import Onboarding as Settings
     from bff.onboarding.store import Founder
 
 ENOUGH = "That is enough new workspaces for today. Try again tomorrow."

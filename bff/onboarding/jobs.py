@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pgqueuer.queries import EntrypointExecutionParameter
     from pgqueuer.types import QueueEntrypoint, QueueManagerId
 
-    from bff.config import Worker as Settings
+    from bff.config_operating import Worker as Settings
     from bff.onboarding.worker import Runner
 
 log = logging.getLogger(__name__)

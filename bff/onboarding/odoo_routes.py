@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from bff.access import CONFIG, SESSION
 from bff.asking import administered
 from bff.auditing import entry_of
-from bff.errors import OdooSuspended, TenantMissing
+from bff.current_session import CONFIG, SESSION
+from bff.errors_access import TenantMissing
+from bff.errors_odoo import OdooSuspended
 from bff.odoo_asking import (
     NO_ODOO,
     ask_for,

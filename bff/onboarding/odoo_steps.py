@@ -6,19 +6,22 @@ A phase may be killed anywhere and run again, by whichever worker (docs/onboardi
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bff.onboarding.odoo_place import ensure_row, opened
 from bff.onboarding.phases import State
 from bff.onboarding.worker import Outcome, PhaseFailed
+from bff.sites.warm import OLDEST
 from odoo import errors
 from odoo.cloning import ByRpc
 from odoo.keys import end_of
 from odoo.making import ensure_database
 from odoo.ownership import take_ownership
 from odoo.preparing import prepare
+from odoo.recent import Recent
 from odoo.repairing import repair
 from odoo.seeding import Company, Contact, seed
 from odoo.sso import Founder, ensure_oidc
@@ -41,6 +44,8 @@ SLOWLY = "made from nothing, which takes a minute: there is no template"
 COPYING, OWNING = "copying {0}", "making it yours alone"
 MENDING = "something was not right, and is put right"
 NO_ADMIN = "Nobody is admin of this workspace. Name an admin, then try again."
+# How long what we have seen ourselves is not tried again, seconds.
+NEW = 300.0
 # Nobody's address (RFC 2606): Odoo's accounts need a login, and people may have none.
 NO_EMAIL = "{0}@no-address.invalid"
 
@@ -52,6 +57,9 @@ class OdooSteps:
     store: OnboardingStore
     workshop: Workshop
     sign_on: SingleSignOn
+    # Tenants that this process has just taken over; that the manager let us in.
+    taken: Recent = field(default_factory=lambda: Recent(time.monotonic, NEW))
+    managed: Recent = field(default_factory=lambda: Recent(time.monotonic, NEW))
 
     def steps(self) -> Mapping[str, Step]:
         """Return them by the names of the phases."""
@@ -85,7 +93,9 @@ class OdooSteps:
             template = await self._template_of(connection, kept, site.series)
             if not kept.key:
                 # Before it is minted: never later than Odoo's own.
-                await place.note(key_expires_at=end_of(datetime.now(UTC)))
+                # One made in advance has its own, from some days ago.
+                begun = datetime.now(UTC) - (OLDEST if self._has_pool else timedelta())
+                await place.note(key_expires_at=end_of(begun))
             if template is None:
                 said = SLOWLY
                 await say(said)
@@ -100,6 +110,8 @@ class OdooSteps:
             await take_ownership(site, marker, template)
             name = "" if template is None else template.name
             await place.note(made=True, template=name)
+        if not kept.key:
+            self.taken.note(tenant_id)
         return Outcome(State.DONE, said)
 
     async def configuring(self, tenant_id: int, say: Say) -> Outcome:
@@ -140,6 +152,7 @@ class OdooSteps:
         try:
             await self._verify(tenant_id)
         except errors.NotReady as error:
+            self.taken.forget(tenant_id)
             log.warning("the Odoo of tenant %d is not ready: %s", tenant_id, error)
             await say(MENDING)
             await self.creating(tenant_id, say)
@@ -160,8 +173,13 @@ class OdooSteps:
                 await self.sign_on.ensured(connection),
                 template=template,
                 apps=workshop.server.settings.apps,
+                newly=self.taken.holds(tenant_id),
             )
             await workshop.sites.note_check(place.hold, None)
+
+    @property
+    def _has_pool(self) -> bool:
+        return bool(self.workshop.server.settings.warm)
 
     async def _template_of(
         self, connection: Connection, kept: Credentials, series: str
@@ -187,6 +205,9 @@ class OdooSteps:
         return None
 
     async def _try_manager(self, template: Template | None) -> None:
+        # Odoo hashes the master password each time: half a second, as for a person's.
+        if self.managed.holds():
+            return
         try:
             await self.workshop.server.databases.preflight()
         except errors.NotOffered as error:
@@ -194,6 +215,7 @@ class OdooSteps:
                 raise
             # Odoo 20 can be asked for copies only.
             raise errors.TemplateMissing(error.name, error.detail) from error
+        self.managed.note()
 
     async def _owner(self, tenant_id: int) -> Owner:
         owner = await self.store.owner(tenant_id)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bff.audit import SYSTEM
 from bff.database import DatabaseUnavailable
-from bff.errors import TenantSuspended
+from bff.errors_access import TenantSuspended
 from bff.onboarding.odoo_steps import NO_ADMIN, founder_of
 from bff.onboarding.worker import utc_now
 from bff.sites.failures import Failure, failure_of

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from bff.access import SESSION, find_tenant
 from bff.body import Body, read_body
 from bff.client_address import address_of
-from bff.errors import NotFound, SessionEnded, TenantMissing, TooManyStreams
+from bff.current_session import SESSION, find_tenant
+from bff.errors import NotFound
+from bff.errors_access import SessionEnded, TenantMissing
+from bff.errors_graph import TooManyStreams
 from bff.onboarding.phases import document
 from bff.onboarding.store import ONBOARDING, Founder
 from bff.onboarding.watch import WATCH

@@ -12,7 +12,8 @@ from pgqueuer.queries import Queries
 from bff import daily_caps
 from bff.audit import SYSTEM, Actor, record
 from bff.database import set_tenant
-from bff.errors import TenantSuspended, Unavailable
+from bff.errors import Unavailable
+from bff.errors_access import TenantSuspended
 from bff.onboarding import first_rule
 from bff.onboarding.founding import found
 from bff.onboarding.phases import Progress, dump, read
@@ -21,7 +22,7 @@ from bff.sessions.standing import ACTIVE, is_active
 if TYPE_CHECKING:
     import asyncpg
 
-    from bff.config import Onboarding as Settings
+    from bff.config_tenancy import Onboarding as Settings
     from bff.database import Database
 
 # Whoever has no Odoo does not know the second name, and cannot take such a job.

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from bff import tracing
 from bff.database import DatabaseUnavailable
 from bff.onboarding.phases import NO_ODOO, State
 from bff.sites.failures import failure_of, passes
@@ -126,7 +128,9 @@ class Runner:
         *,
         afterwards: Callable[[int], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_phase: Callable[[str, str, float], None] = lambda _name, _came, _took: None,
     ) -> None:
+        self._on_phase = on_phase  # a phase, what it came to, and its seconds
         self._store = store
         self._steps = steps
         self._now = now
@@ -141,6 +145,10 @@ class Runner:
                 again.
             DatabaseUnavailable: when the row cannot be written; come again.
         """
+        with tracing.doing("onboarding", tenant_id):
+            await self._run(tenant_id)
+
+    async def _run(self, tenant_id: int) -> None:
         claimed = await self._store.claim(tenant_id)
         if claimed is None:
             log.warning("a job names tenant %d, which has no onboarding", tenant_id)
@@ -150,7 +158,10 @@ class Runner:
             while (name := progress.next()) is not None and progress.status != "error":
                 progress = progress.begin(name, self._at())
                 await self._save(tenant_id, progress, fence)
+                began = time.monotonic()
                 progress = await self._phase(tenant_id, name, progress, fence)
+                came = next(one.state for one in progress.phases if one.name == name)
+                self._on_phase(name, str(came), time.monotonic() - began)
                 await self._save(tenant_id, progress, fence)
         except TakenOver:
             log.info("another worker took over tenant %d", tenant_id)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import mimetypes
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from aiohttp import ETag, web
 
-from bff.access import CONFIG
+from bff.config_identity import Register
+from bff.current_session import CONFIG
 from bff.errors import NotFound
+from bff.pages.conditions import codings
+from bff.pages.modules import hinted
+from bff.pages.words import filled, only, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,10 +26,13 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "static"
 TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css"}
 
-
-# A part of the sign-in page: only where people may open an account themselves.
-SELF_SERVICE = re.compile(rb"<!-- self-service -->.*?<!-- /self-service -->", re.DOTALL)
-CLOSED = "login.html (closed)"
+# What is sent packed to whoever takes it: alike for all, so its length tells nothing.
+PACKED = frozenset({"text/javascript", "text/css"})
+WORDS = "strings.js"
+# Pages that tell how an account is opened, one form of each for every way.
+BY_MODE = ("login.html", "register.html")
+MODES: tuple[str, ...] = get_args(Register.model_fields["mode"].annotation)
+OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +55,17 @@ def page(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 async def login(request: web.Request) -> web.Response:
     """Show the sign-in page, with a way to a new account where there is one."""
-    is_open = request.app[CONFIG].registration.mode == "self_service"
-    return _answer(request, load()["login.html" if is_open else CLOSED])
+    mode = request.app[CONFIG].registration.mode
+    return _answer(request, load()[_form("login.html", mode)])
+
+
+async def register(request: web.Request) -> web.Response:
+    """Show how an account is opened here, or that none is (404)."""
+    mode = request.app[CONFIG].registration.mode
+    answer = _answer(request, load()[_form("register.html", mode)])
+    if mode == OFF and answer.status == HTTPStatus.OK:
+        answer.set_status(HTTPStatus.NOT_FOUND)
+    return answer
 
 
 async def static(request: web.Request) -> web.Response:
@@ -56,7 +73,15 @@ async def static(request: web.Request) -> web.Response:
     found = load().get(request.match_info["path"])
     if found is None:
         raise NotFound
-    return _answer(request, found)
+    if found.content_type not in PACKED:
+        return _answer(request, found)
+    if "gzip" not in codings(request.headers.get("Accept-Encoding")):
+        answer = _answer(request, found)
+    else:
+        answer = _answer(request, _packed(found))
+        answer.headers["Content-Encoding"] = "gzip"
+    answer.headers["Vary"] = "Accept-Encoding"
+    return answer
 
 
 async def favicon(request: web.Request) -> web.Response:
@@ -67,14 +92,29 @@ async def favicon(request: web.Request) -> web.Response:
 @lru_cache(maxsize=1)
 def load() -> dict[str, File]:
     """Read all files into memory: few and small; no request touches the disk."""
-    found = {
-        path.relative_to(FOLDER).as_posix(): _file(path.name, path.read_bytes())
+    read = {
+        path.relative_to(FOLDER).as_posix(): path.read_bytes()
         for path in FOLDER.rglob("*")
         if path.is_file()
     }
-    name = "login.html"
-    found[CLOSED] = _file(name, SELF_SERVICE.sub(b"", found[name].body))
-    return found
+    modules = {
+        name: body.decode() for name, body in read.items() if name.endswith(".js")
+    }
+    words = sentences(modules[WORDS])
+    pages = {
+        name: hinted(filled(body.decode(), words), modules)
+        for name, body in read.items()
+        if name.endswith(".html")
+    }
+    forms = {
+        _form(name, mode): only(pages[name], mode) for name in BY_MODE for mode in MODES
+    }
+    written = {name: text.encode() for name, text in (pages | forms).items()}
+    return {name: _file(name, body) for name, body in (read | written).items()}
+
+
+def _form(name: str, mode: str) -> str:
+    return f"{mode}/{name}"
 
 
 def _file(name: str, body: bytes) -> File:
@@ -83,7 +123,23 @@ def _file(name: str, body: bytes) -> File:
     return File(body, kind or "application/octet-stream", digest)
 
 
+@lru_cache(maxsize=128)
+def _packed(found: File) -> File:
+    body = gzip.compress(found.body, mtime=0)
+    return replace(found, body=body, etag=f"{found.etag}-gz")
+
+
+@lru_cache(maxsize=64)
+def _naming(found: File, origins: tuple[str, ...]) -> File:
+    """Return a page that tells its scripts where else than here one may return to."""
+    if not origins or found.content_type != "text/html":
+        return found
+    meta = f'<meta name="return-origins" content="{" ".join(origins)}">\n</head>'
+    return _file("page.html", found.body.replace(b"</head>", meta.encode(), 1))
+
+
 def _answer(request: web.Request, found: File) -> web.Response:
+    found = _naming(found, request.app[CONFIG].split_origins)
     matches = request.if_none_match or ()
     known = any(tag.value in (found.etag, "*") for tag in matches)
     # The type stands on a 304 too: browsers take it over for what they have stored.

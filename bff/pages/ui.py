@@ -11,8 +11,8 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bff.access import CONFIG
 from bff.config import ConfigError
+from bff.current_session import CONFIG
 from bff.errors import NotFound
 from bff.pages.directory import Directory
 from bff.pages.folder import Folder

@@ -11,8 +11,9 @@ import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from bff.access import CONFIG, OPEN_PAGE, PAGE, SESSION, guarded
+from bff.access import OPEN_PAGE, PAGE, guarded
 from bff.client_address import address_of
+from bff.current_session import CONFIG, SESSION
 from bff.errors import TooBusy
 from bff.hardening import SAME_FOR_ALL
 from bff.pages.away import away

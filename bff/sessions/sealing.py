@@ -54,6 +54,30 @@ class KeyRing:
         """Return the key ids, the sealing one first."""
         return list(self._keys)
 
+    def renew(self, keys: Sequence[tuple[int, bytes]]) -> bool:
+        """Use *keys* from now on, and tell whether anything is different.
+
+        Raises:
+            KeyRingError: when there is none, or one has the number of another that is
+                in use: what that one sealed would not open; all is as before.
+        """
+        new = dict(keys)
+        if not new:
+            raise KeyRingError("a key ring needs at least one key")
+        for place, (key_id, key) in enumerate(new.items(), start=1):
+            if self._keys.get(key_id, key) != key:
+                raise KeyRingError(
+                    f"key {place}: {key_id} is the number of another key that is in "
+                    "use; give a new key a new number"
+                )
+        if list(new) == list(self._keys):
+            return False
+        self._keys, self._first = new, next(iter(new))
+        self._derived = {
+            known: cipher for known, cipher in self._derived.items() if known[0] in new
+        }
+        return True
+
     def seal(self, purpose: str, name: str, plain: bytes) -> bytes:
         """Return *plain* sealed for *purpose* under *name*."""
         nonce = self._random_bytes(NONCE_BYTES)

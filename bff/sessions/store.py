@@ -22,6 +22,7 @@ from bff.sessions.standing import hold
 from bff.telemetry import mark_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     import asyncpg
@@ -60,9 +61,17 @@ class Listed:
 class SessionStore:
     """Read and write session rows as the person they belong to."""
 
-    def __init__(self, database: Database, ring: KeyRing) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ring: KeyRing,
+        *,
+        on_ended: Callable[[str, int], None] = lambda _reason, _count: None,
+    ) -> None:
         self._database = database
         self._ring = ring
+        # Told of sessions that ended: why, and how many.
+        self._on_ended = on_ended
 
     async def create(
         self,
@@ -195,6 +204,7 @@ class SessionStore:
                     reason=BY_CLAIM,
                     sealed=sealed,
                 )
+                self._on_ended(BY_CLAIM, int(done))
                 return moved if done else None
             await connection.execute(
                 "UPDATE auth_session SET gen = $2, successor = $3, tenant_id = $4, "
@@ -293,27 +303,31 @@ class SessionStore:
         *replaced* tells that its browser has another one from now on.
         """
         async with self._database.user_transaction(user_id) as connection:
-            return bool(
-                await end_own(
-                    connection, user_id, reason, sid=sid, replaced=replaced, by=by
-                )
+            ended = await end_own(
+                connection, user_id, reason, sid=sid, replaced=replaced, by=by
             )
+        self._on_ended(reason, len(ended))
+        return bool(ended)
 
-    async def end_all(self, user_id: str, reason: str, *, by: Actor = SYSTEM) -> int:
-        """End all of a person's sessions on every replica and count them."""
+    async def end_all(
+        self, user_id: str, reason: str, *, by: Actor = SYSTEM
+    ) -> list[UUID]:
+        """End all of a person's sessions on every replica and name them."""
         async with self._database.user_transaction(user_id) as connection:
-            return len(await end_own(connection, user_id, reason, by=by))
+            ended = await end_own(connection, user_id, reason, by=by)
+        self._on_ended(reason, len(ended))
+        return ended
 
     async def end_of_provider(
         self, user_id: str, provider_sid: str, reason: str, *, by: Actor = SYSTEM
     ) -> int:
         """End the sessions made under one of the provider's; count them."""
         async with self._database.user_transaction(user_id) as connection:
-            return len(
-                await end_own(
-                    connection, user_id, reason, provider_sid=provider_sid, by=by
-                )
+            ended = await end_own(
+                connection, user_id, reason, provider_sid=provider_sid, by=by
             )
+        self._on_ended(reason, len(ended))
+        return len(ended)
 
     async def end_of_member(
         self, tenant_id: int, iss: str, sub: str, reason: str, *, by: Actor = SYSTEM
@@ -322,6 +336,7 @@ class SessionStore:
         async with self._database.sessions_transaction(tenant_id) as connection:
             rows = await end_of_member(connection, tenant_id, iss, sub, reason)
             await tell(connection, rows, reason, by)
+        self._on_ended(reason, len(rows))
         return [row["sid"] for row in rows]
 
     async def replace(
@@ -349,6 +364,7 @@ class SessionStore:
             done = await move(connection, old.sid, old.gen, new, reason=reason, by=by)
             if done and reason == BY_HAND:
                 await count_switch(connection, old.user_id)
+        self._on_ended(reason, int(done))
         return done
 
     async def user_of(self, provider_sid: str) -> str | None:

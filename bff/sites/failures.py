@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bff.errors import OdooMissing
+from bff.errors_odoo import OdooMissing
 from bff.identity.admin_api import CallRefused
 from bff.identity.clients import ClientTrouble
 from bff.identity.messages import ProviderUnavailable
@@ -131,6 +131,7 @@ _WORDS: Mapping[type[Exception], Words] = {
         passes=True,
     ),
 }
+CODES = frozenset(words.code for words in _WORDS.values())
 # The codes of what may go well a little later.
 PASSING = frozenset(words.code for words in _WORDS.values() if words.passes)
 

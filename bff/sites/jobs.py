@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job  # noqa: TC002 - PgQueuer looks at the annotation
 
+from bff import tracing
 from bff.database import DatabaseUnavailable
 from bff.sites.failures import failure_of
 from bff.sites.holding import PATIENCE, STEP, NoOdoo, StillHeld, holding
@@ -128,6 +129,10 @@ class Jobs:
             kind = Kind(name)
         except ValueError as error:
             raise UnknownKind(name[:63]) from error
+        with tracing.doing(str(kind), tenant_id):
+            await self._run(tenant_id, kind, run)
+
+    async def _run(self, tenant_id: int, kind: Kind, run: int) -> None:
         try:
             while (pause := await self._part(tenant_id, kind, run)) is not None:
                 await self.sleep(pause)

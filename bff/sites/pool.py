@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bff.database import DatabaseUnavailable
 from bff.sites.holding import LEASE, extended
-from bff.sites.safe import Replaced
+from bff.sites.safe import Replaced, name_of_warm, seal, unseal
 from bff.sites.server import has_rpc
 from bff.sites.upkeep import pause
 from bff.sites.warm import WarmRows
 from odoo.errors import DatabaseExists, OdooError, OutcomeUnknown, TemplateMissing
 from odoo.errors import Unreachable as NothingSent
+from odoo.ownership import take_ownership
 from odoo.safe import Credentials
 from odoo.warming import ByRename, warm_copy
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from bff.sessions.sealing import KeyRing
     from bff.sites.warm import Making
     from bff.sites.workshop import Workshop
     from odoo.cloning import Way
@@ -42,15 +44,17 @@ TRIES = 5
 class Pooled:
     """A way to copy: rename a copy that is ready, for this tenant alone.
 
-    Copies the template by *otherwise* if none is ready or Odoo will not rename. *safe*
-    tells whether the tenant is still in our hands, and with it what it has claimed.
+    Copies the template by *otherwise* if none is ready or Odoo will not rename. What
+    opens the copy is kept in *safe* before it is the tenant's; that tells also whether
+    the tenant is still in our hands, and with it what it has claimed.
     """
 
     rows: WarmRows
     databases: Databases
     tenant_id: int
     otherwise: Way
-    safe: Safe | None = None
+    ring: KeyRing
+    safe: Safe
 
     async def clone(self, template: str, name: str) -> None:
         """Give *name* to a copy of *template*.
@@ -59,10 +63,12 @@ class Pooled:
             DatabaseExists: The name is taken.
             OutcomeUnknown: It may be renamed, or copied, or come later.
             Replaced: when another worker has the tenant in hand.
+            Unopenable: when the key ring has lost the key.
             OdooError: Odoo is away, or refused to copy.
             DatabaseUnavailable: when our own database goes away.
         """
         while (warm := await self.rows.claim(template, self.tenant_id)) is not None:
+            await self._adopt(warm)
             try:
                 await ByRename(self.databases, warm).clone(template, name)
             except (DatabaseExists, OutcomeUnknown, NothingSent):
@@ -70,11 +76,11 @@ class Pooled:
             except TemplateMissing:
                 log.warning("the copy %s is gone", warm)
                 # Not forgotten: should it be there all the same, the pool drops it.
-                await self._still_ours()
+                await self._disown()
                 await self.rows.give_up(warm, self.tenant_id)
             except OdooError as error:
                 log.warning("%s is not renamed, but copied", warm, exc_info=error)
-                await self._still_ours()
+                await self._disown()
                 await self.rows.put_back(warm, self.tenant_id)
                 break
             else:
@@ -82,29 +88,45 @@ class Pooled:
                 return
         await self.otherwise.clone(template, name)
 
-    async def _still_ours(self) -> None:
-        if self.safe is not None:
-            await self.safe.still_ours()
+    async def _adopt(self, warm: str) -> None:
+        """Keep what opens the copy as the tenant's own."""
+        sealed = await self.rows.opening(warm, self.tenant_id)
+        own = unseal(self.ring, name_of_warm(warm), sealed)
+        if own is not None:  # else what opens its template opens it
+            await self.safe.keep(replace(own, begun=True))
+
+    async def _disown(self) -> None:
+        """Forget it: nothing that opens one copy may open another, too."""
+        await self.safe.still_ours()
+        kept = await self.safe.kept() or Credentials()
+        await self.safe.keep(Credentials(begun=kept.begun, user=kept.user))
 
     async def drop(self, name: str) -> None:
         """Drop what came of it; raises as `clone` does."""
         await self.otherwise.drop(name)
 
 
-@dataclass
+@dataclass(frozen=True)
 class WarmSafe:
-    """Nothing of its own opens a warm copy; its row says that we asked for it."""
+    """Keep what opens a warm copy in its row, which says that we asked for it.
+
+    All raise as `still_ours` does; `kept` also Unopenable, when the key ring has lost
+    the key.
+    """
 
     making: Making
-    held: Credentials = field(default_factory=lambda: Credentials(begun=True))
+    ring: KeyRing
 
     async def kept(self) -> Credentials | None:
-        """Return what was kept meanwhile."""
-        return self.held
+        """Return what was kept last."""
+        sealed = await self.making.kept()
+        held = unseal(self.ring, name_of_warm(self.making.name), sealed)
+        return held or Credentials(begun=True)
 
     async def keep(self, credentials: Credentials) -> None:
-        """Keep them until the copy is made, and no longer."""
-        self.held = credentials
+        """Keep them; committed when this returns."""
+        name = name_of_warm(self.making.name)
+        await self.making.keep(seal(self.ring, name, credentials))
 
     async def still_ours(self) -> None:
         """Return if nobody took it up.
@@ -157,10 +179,13 @@ class Pool:
             if failed is not None:
                 raise failed
             return False
-        site = server.site(making.name, series, WarmSafe(making))
+        safe = WarmSafe(making, self.workshop.ring)
+        site = server.site(making.name, series, safe)
         try:
             async with extended(making, making.lease):
                 await warm_copy(site, template, way)
+                # All that takes Odoo long is done before somebody waits for it.
+                await take_ownership(site, None, template)
             await making.finish()
         except OdooError:
             if making.fence >= TRIES:

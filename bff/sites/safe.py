@@ -31,10 +31,16 @@ def name_of_template(name: str) -> str:
     return f"template {name}"
 
 
+def name_of_warm(name: str) -> str:
+    """Return what a warm copy's sealed value is bound to."""
+    return f"warm copy {name}"
+
+
 # To be sealed anew when the key ring changes.
 PLACES = (
     Place("odoo_connections", "tenant_id", "sealed", PURPOSE, name_of_tenant),
     Place("odoo_templates", "name", "sealed", PURPOSE, name_of_template),
+    Place("odoo_warm", "name", "sealed", PURPOSE, name_of_warm),
 )
 
 

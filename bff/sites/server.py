@@ -20,6 +20,7 @@ from odoo.databases import Databases
 from odoo.entering import Site
 from odoo.names import checked
 from odoo.preparing import template_name
+from odoo.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from odoo.cloning import Way
     from odoo.safe import Safe
 
+# How long a server whose databases were in order is not looked at again, seconds.
+SANE = 2.0
 # Databases are made over RPC up to this version.
 LAST_RPC = (19, 0)
 # All that Odoo's command sees: it would obey PG* and ODOO_* variables of ours.
@@ -48,6 +51,7 @@ class OdooServer:
     settings: Settings
     http: aiohttp.ClientSession
     breaker: Breaker = field(default_factory=lambda: Breaker(time.monotonic))
+    sane: Recent = field(default_factory=lambda: Recent(time.monotonic, SANE))
 
     @property
     def databases(self) -> Databases:
@@ -59,6 +63,7 @@ class OdooServer:
             host=self.host,
             seconds=settings.timeout,
             breaker=self.breaker,
+            sane=self.sane,
         )
         return Databases(
             server=server, master=settings.master_password.get_secret_value()

@@ -6,6 +6,7 @@ The row comes before the copy and goes after it: no database is ever without one
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bff.sites.holding import LEASE
@@ -14,6 +15,8 @@ from bff.sites.safe import Replaced
 if TYPE_CHECKING:
     from bff.database import Database
 
+# A key counts from the day that it was made: a copy is not kept for longer.
+OLDEST = timedelta(days=7)
 # One transaction at a time decides what is made.
 LOCK = int.from_bytes(b"bffwarm1", "big")
 # Whoever is being onboarded needs Odoo more. One that stands still does not count.
@@ -42,6 +45,10 @@ UPDATE odoo_warm SET state = $3, held_until = now() + make_interval(secs => $4)
 WHERE name = $1 AND fence = $2 AND state = 'making' RETURNING true
 """
 # A tenant's own first: its worker may have been killed before or after the rename.
+KEEP = """
+UPDATE odoo_warm SET sealed = $3
+WHERE name = $1 AND fence = $2 AND state = 'making' RETURNING true
+"""
 CLAIM = """
 UPDATE odoo_warm SET state = 'claimed', tenant_id = $2 WHERE name = (
   SELECT name FROM odoo_warm WHERE (state = 'claimed' AND tenant_id = $2)
@@ -49,12 +56,13 @@ UPDATE odoo_warm SET state = 'claimed', tenant_id = $2 WHERE name = (
   ORDER BY state = 'claimed' DESC, created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING name
 """
-# Nobody's any more: of a template that is not in use, more than are wanted, or claimed
-# by one whose database is there without it, or will never be.
+# Nobody's any more: of a template that is not in use, too old, more than are wanted, or
+# claimed by one whose database is there without it, or will never be.
 OUTDATED = """
 UPDATE odoo_warm AS one SET state = 'dropping' WHERE
-  (state = 'ready' AND (template <> $1 OR name NOT IN (SELECT name FROM odoo_warm
-    WHERE template = $1 AND state = 'ready' ORDER BY created_at LIMIT $2)))
+  (state = 'ready' AND (template <> $1 OR created_at < now() - $3::interval
+    OR name NOT IN (SELECT name FROM odoo_warm
+      WHERE template = $1 AND state = 'ready' ORDER BY created_at LIMIT $2)))
   OR (state = 'making' AND (template <> $1 OR $2 = 0)
     AND (held_until IS NULL OR held_until < now()))
   OR (state = 'claimed' AND NOT EXISTS (SELECT FROM odoo_connections AS its
@@ -101,6 +109,26 @@ class Making:
     async def give_up(self) -> None:
         """Let it be dropped, whatever there is of it; raises as `extend` does."""
         await self._change("dropping", 0.0)
+
+    async def kept(self) -> bytes:
+        """Return what was kept of it; raises as `extend` does."""
+        async with self.database.shared_transaction() as connection:
+            row = await connection.fetchrow(
+                "SELECT sealed FROM odoo_warm "
+                "WHERE name = $1 AND fence = $2 AND state = 'making'",
+                self.name,
+                self.fence,
+            )
+        if row is None:
+            raise Replaced
+        return bytes(row["sealed"])
+
+    async def keep(self, sealed: bytes) -> None:
+        """Keep what opens it; raises as `extend` does."""
+        async with self.database.shared_transaction() as connection:
+            done = await connection.fetchval(KEEP, self.name, self.fence, sealed)
+        if not done:
+            raise Replaced
 
     async def _change(self, state: str, lease: float) -> None:
         async with self.database.shared_transaction() as connection:
@@ -151,6 +179,24 @@ class WarmRows:
             name: str | None = await connection.fetchval(CLAIM, template, tenant_id)
         return name
 
+    async def opening(self, name: str, tenant_id: int) -> bytes:
+        """Return what opens one that this tenant has claimed, sealed.
+
+        Raises:
+            Replaced: when it is not this tenant's.
+            DatabaseUnavailable: when it cannot be told.
+        """
+        async with self._database.shared_transaction() as connection:
+            row = await connection.fetchrow(
+                "SELECT sealed FROM odoo_warm "
+                "WHERE name = $1 AND tenant_id = $2 AND state = 'claimed'",
+                name,
+                tenant_id,
+            )
+        if row is None:
+            raise Replaced
+        return bytes(row["sealed"])
+
     async def put_back(self, name: str, tenant_id: int) -> None:
         """Let others claim it, if it is this tenant's still."""
         async with self._database.shared_transaction() as connection:
@@ -192,7 +238,7 @@ class WarmRows:
         """Return those that nobody may claim any more, to be dropped."""
         async with self._database.shared_transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-            await connection.execute(OUTDATED, template, most)
+            await connection.execute(OUTDATED, template, most, OLDEST)
             rows = await connection.fetch(
                 "SELECT name FROM odoo_warm WHERE state = 'dropping' ORDER BY name"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bff.errors import OdooMissing
+from bff.errors_odoo import OdooMissing
 from bff.sites.failures import Failure
 from bff.sites.pool import Pooled
 from bff.sites.safe import Replaced, TenantSafe
@@ -48,16 +48,14 @@ class Workshop:
         """Return the templates."""
         return Templates(self.database, self.ring)
 
-    def way(self, series: str, tenant_id: int, safe: Safe | None = None) -> Way:
-        """Return how a tenant's database is copied: by renaming one that is ready.
-
-        *safe* tells whether the tenant is still in the caller's hands.
-        """
+    def way(self, series: str, tenant_id: int, safe: Safe) -> Way:
+        """Return how a tenant's database is copied: by renaming one that is ready."""
         return Pooled(
             rows=WarmRows(self.database),
             databases=self.server.databases,
             tenant_id=tenant_id,
             otherwise=self.server.way(series),
+            ring=self.ring,
             safe=safe,
         )
 

@@ -14,13 +14,8 @@ from aiohttp import web
 
 from bff.audit import SYSTEM, Actor, record
 from bff.database import set_tenant
-from bff.errors import (
-    InviteForAnother,
-    InviteNotFound,
-    InvitesFull,
-    RoleMissing,
-    TenantSuspended,
-)
+from bff.errors_access import RoleMissing, TenantSuspended
+from bff.errors_workspace import InviteForAnother, InviteNotFound, InvitesFull
 from bff.sessions.standing import ACTIVE
 from bff.tenancy.members import LOCK
 from bff.tenancy.membership import ranked

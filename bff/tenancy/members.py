@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bff.audit import SYSTEM, Actor, is_storable, record
-from bff.errors import LastAdmin, NotFound, RoleMissing, SessionEnded
+from bff.errors import NotFound
+from bff.errors_access import RoleMissing, SessionEnded
+from bff.errors_workspace import LastAdmin
 from bff.sessions.ending import end_of_member
 from bff.sessions.locks import hold_person
 from bff.tenancy.membership import ranked

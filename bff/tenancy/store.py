@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bff.audit import SYSTEM, is_storable, record
 from bff.database import set_tenant
-from bff.errors import TenantSuspended
+from bff.errors_access import TenantSuspended
 from bff.sessions.session import Seat
 from bff.tenancy.membership import Membership, Policy, choose, seated
 

@@ -189,7 +189,7 @@ async def everything(browser: Browser) -> None:
 
 
 INSIDE = (
-    *("/metrics", "/readyz", "/admin", "/admin/metrics", "/debug", "/debug/pprof/"),
+    *("/metrics", "/readyz", "/admin/", "/admin/metrics", "/debug", "/debug/pprof/"),
     *("/debug/vars", "/actuator", "/actuator/env", "/server-status", "/status"),
     *("/config", "/.env", "/.git/config", "/config.toml", "/docs", "/openapi.json"),
     *("/redoc", "/console", "/_debug", "/__debug__/", "/trace", "/heapdump", "/env"),

@@ -74,6 +74,8 @@ async def ask_for(world: World, payload: str) -> None:
         ("/login", ("return_to", "error", "message", "prompt", payload)),
         ("/auth/callback", ("error", "error_description", "state", "code", "iss")),
         ("/onboarding", ("return_to", "tenant", payload)),
+        ("/account", ("return_to", "tenant", payload)),
+        ("/admin", ("tenant", "before", "action", payload)),
         ("/export/latest_scores.csv", ("limit", "include")),
         ("/auth/session", ("callback", "jsonp")),
     )

@@ -46,8 +46,11 @@ BATCHES: tuple[dict[str, tuple[str, str]], ...] = (
         "server.trusted_proxies.0": ("BFF_SERVER__TRUSTED_PROXIES", '["*"]'),
         "tenancy.claim": ("BFF_TENANCY__CLAIM", "always"),
         "onboarding.open_to": ("BFF_ONBOARDING__OPEN_TO", "all"),
-        "DEV_AUTH_BYPASS": ("DEV_AUTH_BYPASS", "true"),
-        "DEFAULT_TENANT_ID": ("DEFAULT_TENANT_ID", "1001"),
+        "dev.bypass": ("DEV_AUTH_BYPASS", "true"),
+        "split_origin.origins": (
+            "BFF_SPLIT_ORIGIN__ORIGINS",
+            '["https://ui.example.com"]',
+        ),
         "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK": (
             "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK",
             "CANARY-one-for-all",
@@ -64,6 +67,8 @@ BATCHES: tuple[dict[str, tuple[str, str]], ...] = (
         "session.access_cookie": ("BFF_SESSION__ACCESS_COOKIE", "a; Domain=x"),
         "server.max_body": ("BFF_SERVER__MAX_BODY", "0"),
         "environment": ("BFF_ENVIRONMENT", "staging"),
+        "split_origin.origin": ("BFF_SPLIT_ORIGIN__ORIGIN", "*"),
+        "dev.skip_auth": ("BFF_DEV__SKIP_AUTH", "true"),
     },
     {
         "server.public_origins.0": (
@@ -74,6 +79,7 @@ BATCHES: tuple[dict[str, tuple[str, str]], ...] = (
         "server.public_origins.1": ("COOKIE_SECURE", "false"),
         "server.trusted_proxies.0": ("BFF_SERVER__TRUSTED_PROXIES", '["::/0"]'),
         "session.secure": ("BFF_SESSION__SECURE", "false"),
+        "dev.default_tenant_id": ("DEFAULT_TENANT_ID", "1001"),
     },
 )
 

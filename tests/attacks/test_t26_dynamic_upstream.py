@@ -98,8 +98,11 @@ INPUTS: dict[tuple[str, str], Inputs] = {
     ("POST", "/acra/ingest"): NONE,
     ("GET", "/"): NONE,
     ("GET", "/login"): NONE,
+    ("GET", "/register"): NONE,
     ("GET", "/invite"): NONE,
     ("GET", "/onboarding"): NONE,
+    ("GET", "/account"): NONE,
+    ("GET", "/admin"): NONE,
     ("GET", "/static/{path}"): NONE,
     ("GET", "/favicon.ico"): NONE,
     # Bodies and queries pass through unread; paths are on a list.

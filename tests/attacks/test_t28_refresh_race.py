@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from bff.access import REFRESHER
+from bff.current_session import REFRESHER
 from bff.dev.ports import free_port
 from tests.bff.sessions.refreshing import (
     NEAR,

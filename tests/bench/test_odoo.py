@@ -40,6 +40,7 @@ def test_a_percentile_is_one_of_the_figures(count: int, expected: int) -> None:
     assert odoo.percentile([*reversed(range(count))], 0.95) == expected
 
 
+@pytest.mark.acceptance
 @pytest.mark.timeout(300)  # five servers start, and the machine may be busy
 async def test_every_way_comes_to_a_ready_tenant(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"

@@ -43,6 +43,7 @@ async def _run(*options: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
+@pytest.mark.acceptance
 @pytest.mark.timeout(300)  # a dozen processes start, and the machine may be busy
 async def test_every_load_gives_figures_for_every_proxy_and_loses_nothing(
     tmp_path: Path,

@@ -6,11 +6,12 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from bff.access import CONFIG
 from bff.client_address import TRUSTED
+from bff.current_session import CONFIG
 from bff.front import Front
 from bff.graph import LIVE, Live, make_proxy
 from bff.graph_direct import GraphExpress
+from bff.lifecycle import LIFECYCLE, Lifecycle
 from bff.sessions.browser import CLOCK, COOKIES
 from bff.sessions.cookies import Cookies
 from bff.sessions.revocation import ENDED, EndedSessions
@@ -126,6 +127,7 @@ class Lanes:
             CLOCK: lambda: self.now,
             COOKIES: self.cookies,
             TRUSTED: (),
+            LIFECYCLE: Lifecycle(),
             LIVE: self.live,
             ENDED: self.ended,
             METRICS: self.metrics,

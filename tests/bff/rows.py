@@ -73,6 +73,8 @@ INSERT INTO odoo_connections (tenant_id, server_url, db_name, base_url, sealed)
   VALUES (1, 'https://odoo.test', 'odoo_t1', 'https://one.test', '\\x0102');
 INSERT INTO odoo_tasks (tenant_id, kind, request) VALUES (1, 'verify', '{"x": 1}');
 """,
+    12: "INSERT INTO odoo_warm (name, template, state, sealed) "
+    "VALUES ('warm_c', 'tpl', 'ready', '\\x0102')",
 }
 
 

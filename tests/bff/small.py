@@ -16,7 +16,7 @@ from bff.telemetry import METRICS, Metrics
 from bff.wire import GatewayRunner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from bff.config import Config
 
@@ -47,7 +47,10 @@ class Small:
 
 @asynccontextmanager
 async def small(
-    handlers: Mapping[str, Handler], origin: str | None = None, **server: Any
+    handlers: Mapping[str, Handler],
+    origin: str | None = None,
+    split_origin: Sequence[str] = (),
+    **server: Any,
 ) -> AsyncGenerator[Small]:
     """Serve handlers by ``METHOD /path`` under *origin*, by default loopback's own."""
     port = free_port()
@@ -56,6 +59,7 @@ async def small(
         {
             "environment": "dev",
             "server": {"public_origins": [origin or url], "max_body": 4096, **server},
+            "split_origin": {"origins": split_origin},
         }
     )
     app = web.Application(

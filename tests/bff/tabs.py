@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from bff.front import EXPRESS
+from bff.express import EXPRESS
 from bff.listener import LISTENER
 from tests.graph_proxy.world import Browser, until
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from bff.front import Exchange, Front
+    from bff.express import Exchange
+    from bff.front import Front
     from graph_proxy.incoming import Incoming
     from tests.world import Browser as Person
     from tests.world import World

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from bff import access
 from bff.access import guarded, role
+from bff.current_session import REFRESHER
 from bff.dev.provider import Realm
 from bff.tenancy.store import TENANCY
 from tests.bff.sessions.refreshing import NEAR, code, generation, refreshes, ticket
@@ -176,7 +176,7 @@ async def test_a_tenant_found_while_renewing_keeps_the_renewed_tokens(
                 await join(world, "carol@initech.test", 1002)
             return found
 
-        world.app[access.REFRESHER]._resolve = joins_right_after
+        world.app[REFRESHER]._resolve = joins_right_after
         assert (await browser.get("/graph/threads/x")).status == 200
         assert (generation(world, browser), refreshes(world)) == (2, 1)
         assert ticket(world, browser.cookies).tenant_id == 1002

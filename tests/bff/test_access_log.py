@@ -14,7 +14,7 @@ from yarl import URL
 
 from bff import access_log
 from bff.access_log import Lines
-from bff.config import Telemetry
+from bff.config_operating import Telemetry
 from tests.bff.waiting import until
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bff.config import Config, ConfigError, build, load
-from bff.config_rules import hosts
+from bff.config_server import hosts
 from tests.bff.configs import DEV, KEY, PRODUCTION, problems
 
 
@@ -138,7 +138,7 @@ def test_every_problem_is_in_one_message_each_with_its_key() -> None:
         "session.keys",
         "auth.issuer",
         "auth.client_secret",
-        "DEV_AUTH_BYPASS",
+        "dev.bypass",
         "ODOO_TENANT_ADMIN_PASSWORD_FALLBACK",
     }
     assert found["nosuch"] == "there is no such setting"

@@ -18,7 +18,8 @@ from bff.database import (
     connect,
 )
 from bff.dev.ports import free_port
-from bff.errors import Unavailable, translate
+from bff.errors import Unavailable
+from bff.problems import translate
 
 if TYPE_CHECKING:
     from tests.databases import Databases

@@ -229,3 +229,18 @@ async def test_a_client_s_key_that_cannot_be_read_is_named(
     assert found.said == (
         f"auth.client_key_file: {tmp_path / 'absent.pem'} cannot be read"
     )
+
+
+async def test_what_is_open_for_development_is_warned_of(databases: Databases) -> None:
+    async with healthy(databases) as given:
+        told = {
+            **given,
+            "dev": {"bypass": True},
+            "split_origin": {"origins": ["http://localhost:3000"]},
+        }
+        found = await look(told)
+        assert wrong(found) == set()
+        assert str(found["dev.bypass"]).startswith("WARN dev.bypass: nobody needs")
+        assert "http://localhost:3000" in str(found["split_origin.origins"])
+        assert str(found["configuration"]).startswith("ok   ")
+        assert not {"dev.bypass", "split_origin.origins"} & (await look(given)).keys()

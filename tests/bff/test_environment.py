@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bff.config import Config
+from bff.config import Config, ConfigError, load
 from bff.environment import (
     ACRA_ALIASES,
     ACRA_OPPOSITES,
@@ -15,7 +15,11 @@ from bff.environment import (
     EnvironmentSource,
     refusals,
     with_acra_aliases,
+    with_files,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read(environ: dict[str, str]) -> dict[str, Any]:
@@ -121,3 +125,48 @@ def test_the_registers_names_of_before_mean_settings_that_exist(name: str) -> No
     section, key = name.removeprefix("BFF_").lower().split("__")
 
     assert key in type(Config.model_fields[section].default).model_fields
+
+
+def test_files_of_a_folder_stand_for_variables_and_variables_win(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "BFF_AUTH__CLIENT_SECRET").write_text("from the file\n")
+    (tmp_path / "NEXIUS_ISSUER").write_text("https://from.the.file")
+    (tmp_path / "BFF_SESSION__KEYS").write_text("of the file")
+    (tmp_path / "PATH").write_text("/nowhere")
+    (tmp_path / "..data").mkdir()  # as Kubernetes has it
+
+    found = with_files(
+        {"BFF_SECRETS_DIR": str(tmp_path), "BFF_SESSION__KEYS": "of the variable"}
+    )
+
+    assert read(found) == {
+        "auth": {"client_secret": "from the file", "issuer": "https://from.the.file"},
+        "session": {"keys": "of the variable"},
+    }
+    assert "PATH" not in found
+
+
+def test_a_folder_of_secrets_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(environ={"BFF_SECRETS_DIR": str(tmp_path / "none")})
+
+    assert raised.value.problems == [
+        f"BFF_SECRETS_DIR: {tmp_path / 'none'}: No such file or directory"
+    ]
+
+
+def test_a_file_that_is_no_text_does_not_show_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "BFF_SESSION__KEYS").write_bytes(b"secret\xff")
+
+    with pytest.raises(ConfigError) as raised:
+        load(environ={"BFF_SECRETS_DIR": str(tmp_path)})
+
+    assert raised.value.problems == ["BFF_SECRETS_DIR: holds a file that is not UTF-8"]
+
+
+def test_a_wrong_setting_from_a_file_is_named_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "BFF_NOSUCH__KEY").write_text("1")
+
+    with pytest.raises(ConfigError, match=r"nosuch: there is no such setting"):
+        load(environ={"BFF_SECRETS_DIR": str(tmp_path)})

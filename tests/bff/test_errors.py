@@ -7,16 +7,12 @@ import json
 import pytest
 from aiohttp import web
 
-from bff import errors
 from bff.database import DatabaseUnavailable
-from bff.errors import GatewayError, problem, problem_body, translate
+from bff.errors import GatewayError, NotFound
+from bff.errors_access import AccountActionRequired
+from bff.problems import problem, problem_body, translate
 from graph_proxy import errors as proxy_errors
-
-
-def kinds(of: type[GatewayError] = GatewayError) -> list[type[GatewayError]]:
-    children = [one for one in of.__subclasses__() if one.__module__ == errors.__name__]
-    return children + [deeper for child in children for deeper in kinds(child)]
-
+from tests.bff.failures import kinds
 
 ALL: list[type[GatewayError]] = [GatewayError, *kinds()]
 
@@ -41,7 +37,7 @@ def test_codes_are_unlike() -> None:
 
 
 def test_an_error_carries_headers_and_members() -> None:
-    error = errors.AccountActionRequired(
+    error = AccountActionRequired(
         "Look.", headers={"Retry-After": "5"}, continue_url="/auth/sso"
     )
 
@@ -91,11 +87,11 @@ def test_subclasses_inherit_their_parents_row() -> None:
 
     known = translate(Hidden("x"))
 
-    assert isinstance(known, errors.NotFound)
+    assert isinstance(known, NotFound)
 
 
 def test_strangers_and_redirects_have_no_name_here() -> None:
     assert translate(RuntimeError("CANARY")) is None
     assert translate(web.HTTPFound("/")) is None
-    same = errors.NotFound()
+    same = NotFound()
     assert translate(same) is same

@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 import bff.front
 import bff.wire
 from bff import config
-from bff.front import EXPRESS, Front
+from bff.express import EXPRESS
 from bff.gathering import MOST_PIECES
 from bff.wire import GatewayRunner, QuietServer
 from tests.graph_proxy.world import SOON, Browser, until
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from bff.config import Config
+    from bff.front import Front
     from graph_proxy.incoming import Incoming
 
 

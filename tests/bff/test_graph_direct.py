@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import string
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -112,14 +112,14 @@ def asked(request: Received) -> tuple[str, str, list[tuple[str, str]], bytes]:
 
 
 @asynccontextmanager
-async def both_ways(databases: Databases) -> AsyncGenerator[Both]:
+async def both_ways(
+    databases: Databases, **settings: dict[str, Any]
+) -> AsyncGenerator[Both]:
     mirror = Mirror()
-    async with (
-        fake_upstream(mirror) as upstream,
-        with_proxy(
-            databases, upstreams=[upstream.url], gateway_key="test-key"
-        ).running() as world,
-    ):
+    async with fake_upstream(mirror) as upstream, AsyncExitStack() as stack:
+        world = with_proxy(databases, upstreams=[upstream.url], gateway_key="test-key")
+        world.settings |= settings
+        await stack.enter_async_context(world.running())
         target = world.config.proxy["graph"].model_copy(update={"heartbeat": 3600.0})
         slow = world.config.model_copy(update={"proxy": {"graph": target}})
         port = free_port()

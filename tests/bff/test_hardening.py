@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from bff.errors import NotSignedIn
+from bff.errors_access import NotSignedIn
 from bff.hardening import DATA_POLICY, PAGE_POLICY, SAME_FOR_ALL, Hardener
 from tests.bff.configs import DEV, load
 from tests.bff.small import Small, small

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import asyncpg
 
 from bff import listener as module
-from bff.access import STORE
+from bff.current_session import STORE
 from bff.listener import LISTENER, Listener
 from bff.sessions.revocation import ENDED
 from tests.bff.sessions.refreshing import code, ticket

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,16 @@ import pytest
 
 from bff import access_log, config
 from bff.dev.ports import free_port
-from bff.serve import CannotListen, serve, serving, stop_signal
+from bff.serve import serve, serving
+from bff.signals import stop_signal
+from bff.sockets import CannotListen
 from tests.bff.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from tests.databases import Databases
+    from tests.world import World
 
 BFF = Path(sys.executable).with_name("bff")
 KEY = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -80,7 +83,12 @@ async def test_all_log_lines_are_out_before_a_signal_can_kill(
     written: list[str] = []
 
     async def asked_once() -> str:
-        await status_of(f"http://{built.server.listen}/whoami")
+        url = f"http://{built.server.listen}/whoami"
+
+        async def answers() -> bool:
+            return await status_of(url) is not None
+
+        await until(answers, seconds=30)
         return "SIGTERM"
 
     monkeypatch.setattr("bff.serve.stop_signal", asked_once)
@@ -113,6 +121,45 @@ async def test_a_taken_port_is_said_with_the_setting_that_moves_it(
     assert await status_of(f"http://{other}/healthz") is None
 
 
+async def test_who_was_let_in_just_before_the_listener_closed_is_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.serve.SETTLE", 20.0)
+    port = free_port()
+    listen = {
+        "listen": f"127.0.0.1:{port}",
+        "admin_listen": f"127.0.0.1:{free_port()}",
+        "drain": 20.0,
+    }
+    server = world.config.server.model_copy(update=listen)
+    told = world.config.model_copy(update={"server": server})
+    async with world.signed_in() as browser, AsyncExitStack() as stack:
+        await stack.enter_async_context(serving(told))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        leaving = asyncio.ensure_future(stack.pop_all().aclose())
+
+        async def is_closed() -> bool:
+            return await status_of(f"http://127.0.0.1:{port}/healthz") is None
+
+        await until(is_closed)
+        cookies = "; ".join(
+            f"{name}={value}" for name, value in browser.cookies.items()
+        )
+        fields = (
+            f"Host: {world.url.removeprefix('http://')}",
+            f"Origin: {world.url}",
+            "Sec-Fetch-Site: same-origin",
+            f"Cookie: {cookies}",
+        )
+        head = "\r\n".join(("GET /graph/threads/x HTTP/1.1", *fields, "", ""))
+        writer.write(head.encode())
+        answer = await reader.read()
+        writer.close()
+        await leaving
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer.lower()
+
+
 async def test_either_signal_ends_the_waiting_and_is_named() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         waiting = asyncio.ensure_future(stop_signal())
@@ -123,7 +170,7 @@ async def test_either_signal_ends_the_waiting_and_is_named() -> None:
 
 TOLD_TWICE = """
 import asyncio, os, signal
-from bff.serve import stop_signal
+from bff.signals import stop_signal
 
 async def main():
     loop = asyncio.get_running_loop()

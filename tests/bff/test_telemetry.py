@@ -8,13 +8,17 @@ import sys
 from uuid import UUID, uuid4
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.config import Telemetry
+from bff.config_operating import Telemetry
+from bff.current_session import _attach
 from bff.telemetry import (
     JsonFormatter,
     TextFormatter,
+    about,
     configure_logging,
     mark_of,
     masked,
@@ -22,6 +26,8 @@ from bff.telemetry import (
     request_id,
 )
 from tests.bff.identity.minting import token
+from tests.bff.sessions.tickets import make_pair
+from tests.bff.small import small
 
 SECRETS = (
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJDQU5BUlkifQ.CANARY-signature",
@@ -139,3 +145,28 @@ def test_logging_is_set_up_in_the_form_asked_for(
         root.handlers[:], root.level = before
         for name, level in others.items():
             logging.getLogger(name).setLevel(level)
+
+
+def test_lines_of_a_request_name_session_and_tenant() -> None:
+    ticket = make_pair(tenant_id=7).access
+    token = about.set({})
+    try:
+        _attach(make_mocked_request("GET", "/"), ticket)
+        line = json.loads(JsonFormatter().format(record("said")))
+    finally:
+        about.reset(token)
+
+    assert (line["session"], line["tenant"]) == (mark_of(ticket.sid), 7)
+
+
+async def test_the_next_request_on_a_connection_is_not_taken_for_the_last() -> None:
+    async def handler(_: web.Request) -> web.Response:
+        marks = about.get()
+        assert marks is not None
+        before = dict(marks)
+        marks["session"] = "somebody"
+        return web.json_response(before)
+
+    async with small({"GET /": handler}) as app:
+        for _ in range(2):
+            assert await (await app.ask("GET", "/")).json() == {}

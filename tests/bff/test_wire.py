@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from bff import config
-from bff.wire import GatewayRunner, split_address
+from bff.wire import GatewayRunner
 from tests.bff.raw import exchange, head
 
 if TYPE_CHECKING:
@@ -183,11 +183,6 @@ async def test_a_connection_serves_again_after_a_good_answer(url: str) -> None:
     answer = await exchange(url, request + head(url, "GET /fine"))
 
     assert answer.raw.count(b"HTTP/1.1 200") == 2
-
-
-def test_addresses_are_split() -> None:
-    assert split_address("127.0.0.1:8080") == ("127.0.0.1", 8080)
-    assert split_address("[::1]:9090") == ("::1", 9090)
 
 
 def assert_hardened(headers: dict[str, str], identity: str) -> None:

@@ -90,13 +90,26 @@ def _assert_nothing_is_lost(database: FakeDatabase, safe: MemorySafe) -> None:
 
 def assert_owned(database: FakeDatabase, safe: MemorySafe) -> None:
     """Find nobody's credentials but ours."""
+    _assert_opened_by_us(database, safe)
+    admin = database.records["res.users"][ADMIN]
+    assert admin["password"] == safe.known.admin_password
+
+
+def assert_template(database: FakeDatabase, safe: MemorySafe) -> None:
+    """Find our credentials, and an administrator whose password nobody knows."""
+    _assert_opened_by_us(database, safe)
+    assert safe.known.admin_password == ""
+    admin = database.records["res.users"][ADMIN]
+    assert admin["password"] not in {ADMIN_PASSWORD, "admin", ""}
+
+
+def _assert_opened_by_us(database: FakeDatabase, safe: MemorySafe) -> None:
     known = safe.known
     assert set(database.keys) == {known.key}
     assert known.previous == ""
     users = database.records["res.users"]
     assert users[known.user]["login"] == SERVICE_LOGIN
     assert users[known.user]["password"] == known.service_password
-    assert users[ADMIN]["password"] == known.admin_password
 
 
 def assert_ready(database: FakeDatabase, safe: MemorySafe) -> None:

@@ -11,7 +11,13 @@ from odoo.making import ensure_created
 from odoo.ownership import rotate_key, take_ownership
 from odoo.preparing import build_template, prepare
 from odoo.verifying import verify
-from tests.odoo.killing import assert_owned, assert_ready, at_every_step, ready
+from tests.odoo.killing import (
+    assert_owned,
+    assert_ready,
+    assert_template,
+    at_every_step,
+    ready,
+)
 from tests.odoo.provisioning import (
     PROVIDER,
     TENANT,
@@ -84,7 +90,7 @@ async def test_template_itself(odoo: Odoo) -> None:
         built = await build_template(site, patience=1)
         assert built.credentials.uuid == odoo.fake.databases[site.name].uuid
 
-    await at_every_step(odoo, run, assert_owned)
+    await at_every_step(odoo, run, assert_template)
 
 
 async def test_rotation(odoo: Odoo) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 from tests.parts import chromium
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from playwright.async_api import BrowserContext, Page, Request
 
@@ -26,6 +26,8 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A busy machine is no failure.
+expect.set_options(timeout=20_000)
 PICTURES = Path(os.environ.get("BFF_PICTURES", ".cache/screenshots"))
 
 
@@ -44,12 +46,16 @@ class Record:
 
 @asynccontextmanager
 async def browser_context(
-    *, width: int = 1280, height: int = 800, dark: bool = False
+    *,
+    width: int = 1280,
+    height: int = 800,
+    dark: bool = False,
+    arguments: Sequence[str] = (),
 ) -> AsyncGenerator[BrowserContext]:
     """Give a fresh browser profile."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium(), args=ARGUMENTS
+            executable_path=chromium(), args=[*ARGUMENTS, *arguments]
         )
         try:
             yield await browser.new_context(

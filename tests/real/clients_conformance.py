@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from bff.config import Auth
+from bff.config_identity import Auth
 from bff.identity.clients import Clients, OdooClient
 from bff.outbound import client_session
 from tests.dev.test_provider_driver import Caller

@@ -11,20 +11,26 @@ import pytest
 
 from tests import parts
 from tests.parts import keycloak_home
+from tests.real import agent_chat_ui as agent_chat_uis
+from tests.real import agent_chat_ui_site as agent_chat_ui_sites
 from tests.real import (
     conformance,
     keycloak_distribution,
     odoo_conformance,
     odoo_distribution,
     odoo_warm,
+    sdks,
 )
 from tests.real import keycloak as keycloaks
 from tests.real import odoo as odoos
 from tests.real import product as products
+from tests.real.restarting import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+    from typing import Any
 
+    from tests.real.agent_chat_ui_site import Site
     from tests.real.conformance import Side
     from tests.real.keycloak import Keycloak
     from tests.real.odoo import Odoo
@@ -70,10 +76,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly and any(map(_needs_odoo, session.items)):
         with contextlib.suppress(odoo_distribution.Unavailable):
             odoo_warm.ready(odoo_distribution.ready())
+    if not session.config.option.collectonly and any(
+        map(_needs_agent_chat_ui, session.items)
+    ):
+        with contextlib.suppress(sdks.Unavailable):
+            agent_chat_uis.ready()
 
 
 def _needs_keycloak(item: pytest.Item) -> bool:
     return "keycloak" in item.name or "keycloak" in getattr(item, "fixturenames", ())
+
+
+def _needs_agent_chat_ui(item: pytest.Item) -> bool:
+    return "agent_chat_ui" in getattr(item, "fixturenames", ())
 
 
 def _needs_odoo(item: pytest.Item) -> bool:
@@ -97,6 +112,31 @@ async def odoo_side(request: pytest.FixtureRequest) -> AsyncGenerator[OdooSide]:
     real = request.getfixturevalue("real_odoo") if request.param == "odoo" else None
     async with odoo_conformance.running(real) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def next_start() -> Generator[str]:
+    """Run agent-chat-ui by `next start` once, and give its address."""
+    with agent_chat_uis.next_start(parts.agent_chat_ui()) as address:
+        yield address
+
+
+@pytest.fixture(params=["folder", "next start"])
+def agent_chat_ui(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Give the [ui] settings that show agent-chat-ui: its files, then its server."""
+    if request.param == "folder":
+        return {"mode": "directory", "directory": parts.agent_chat_ui().files}
+    return {"mode": "upstream", "upstream": request.getfixturevalue("next_start")}
+
+
+@pytest.fixture
+async def agent_chat_ui_site(
+    product: Product, agent_chat_ui: dict[str, Any]
+) -> AsyncGenerator[Site]:
+    """Run a gateway of the product that shows agent-chat-ui."""
+    settings = settings_of(product, product.report["graph_url"])
+    async with agent_chat_ui_sites.site(settings, agent_chat_ui) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

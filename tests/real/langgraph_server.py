@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 AUDIENCE = "graph"
 CLIENT = "gateway"
 GATEWAY_KEY = "shared-with-the-gateway"
+Words = str | list[dict[str, Any]]
 
 
 @dataclass
@@ -149,13 +150,13 @@ class Caller:
             await asyncio.sleep(0.1)
         raise AssertionError("no worker took up the run")
 
-    async def say(self, thread: str, text: str, **more: Any) -> Any:
+    async def say(self, thread: str, text: Words, **more: Any) -> Any:
         """Run the agent on *thread* and return the resulting state."""
         return await self.get("POST", f"/threads/{thread}/runs/wait", run(text, **more))
 
 
-def run(text: str, **more: Any) -> dict[str, Any]:
-    """Return the body of a run that says *text* to the agent."""
+def run(text: Words, **more: Any) -> dict[str, Any]:
+    """Return the body of a run that says *text*, or parts, to the agent."""
     message = {"role": "user", "content": text}
     return {"assistant_id": "agent", "input": {"messages": [message]}, **more}
 

@@ -77,7 +77,11 @@ class Odoo:
 
 
 @contextmanager
-def running(fetched: distribution.Distribution, folder: Path) -> Generator[Odoo]:
+def running(
+    fetched: distribution.Distribution,
+    folder: Path,
+    options: Mapping[str, str] | None = None,
+) -> Generator[Odoo]:
     """Run Odoo; all that it and its PostgreSQL write goes to *folder*."""
     built = warm.ready(fetched)
     # A copy for each run: whatever tests leave behind is gone with it.
@@ -86,7 +90,7 @@ def running(fetched: distribution.Distribution, folder: Path) -> Generator[Odoo]
     server = postgres.start(folder / "postgres", durable=False)
     try:
         place = warm.Place(fetched, folder, server)
-        odoo = serve(place, warm.Template.read(built))
+        odoo = serve(place, warm.Template.read(built), options)
         try:
             yield odoo
         finally:

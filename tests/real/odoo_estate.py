@@ -213,11 +213,13 @@ async def estate(
     workers: int = 1,
     by_host: bool = False,
     provider_timeout: float = 20.0,
+    proxy: dict[str, Any] | None = None,
     **odoo_settings: Any,
 ) -> AsyncGenerator[Estate]:
     """Run the gateway and *workers* beside it, over the Odoo's prepared template.
 
     With *by_host* each tenant's Odoo has a host of its own, as `dbfilter = ^%d$` asks.
+    Without *proxy* there is no graph server.
     """
     prefix = f"e{uuid.uuid4().hex[:8]}t"
     more = dict(odoo_settings)
@@ -248,6 +250,8 @@ async def estate(
             **more,
         },
     )
+    if proxy is not None:
+        values["proxy"] = proxy
     await keep_template(databases, template_in(odoo))
     here = Estate(realm, odoo, databases, folder, prefix, values)
     async with AsyncExitStack() as stack:

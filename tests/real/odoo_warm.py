@@ -31,6 +31,7 @@ ROLE, ROLE_PASSWORD = "odoo_test", "odoo-test-only"
 DATABASE = "tpl_test"
 MODULES = "base,contacts,crm,auth_oidc"
 BUILD_SECONDS = 600
+NEVER = "864000"  # seconds, longer than any run
 # Fed to `odoo-bin shell`: Odoo itself mints the key, whatever its version offers.
 PREPARE = """
 env.ref('base.user_admin').password = {admin_password!r}
@@ -90,6 +91,12 @@ class Place:
             "data_dir": str(self.folder / "data"),
             "workers": "0",
             "max_cron_threads": "0",
+            # One process that serves dozens of databases on a busy machine comes to
+            # Odoo's limits, and would then start itself anew in the middle of tests.
+            "limit_memory_hard": "0",
+            "limit_memory_soft": "0",
+            "limit_time_real": NEVER,
+            "limit_time_cpu": NEVER,  # 0 ends a process of several at once
             # pg_dump refuses a server that is newer than itself.
             "pg_path": str(self._postgres_programs()),
             # Nothing phones home: a port where nobody listens.

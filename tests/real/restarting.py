@@ -77,11 +77,10 @@ class Gateway:
         stop_process(self.replica.process)
 
 
-@asynccontextmanager
-async def gateway(product: Product, graph: str, place: Path) -> AsyncGenerator[Gateway]:
-    """Run a gateway for the graph server at *graph*."""
+def settings_of(product: Product, graph: str) -> dict[str, dict[str, Any]]:
+    """Return what another gateway of *product* is told, for the server at *graph*."""
     home = product.folder / "bff"
-    values = {
+    return {
         "database": {
             "url": product.report["database_url"]["app"],
             "worker_url": product.report["database_url"]["worker"],
@@ -102,7 +101,12 @@ async def gateway(product: Product, graph: str, place: Path) -> AsyncGenerator[G
             }
         },
     }
-    running = Gateway(place, values)
+
+
+@asynccontextmanager
+async def gateway(product: Product, graph: str, place: Path) -> AsyncGenerator[Gateway]:
+    """Run a gateway for the graph server at *graph*."""
+    running = Gateway(place, settings_of(product, graph))
     async with Breaker(running.url, patient=True).running() as balancer:
         running.balanced = balancer.url
         await running.start()

@@ -1,12 +1,17 @@
-"""LangGraph's JavaScript SDKs, installed once by npm into the checkout's cache."""
+"""LangGraph's JavaScript SDKs and axe-core, installed once by npm into the cache."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 HERE = Path(__file__).parent / "js"
 CACHE = HERE.parents[2] / ".cache" / "js"
@@ -14,12 +19,12 @@ SCRIPT = HERE / "reconnect.mjs"
 # What agent-chat-ui locks, the newest release, and what npm calls the latest.
 VERSIONS = ("1.8.10", "1.15.0", "2.0.0")
 MIN_NODE = 18
-SECONDS = 300
+SECONDS = 900
 _FILES = ("package.json", "package-lock.json")
 
 
 class Unavailable(Exception):
-    """The SDKs cannot be had here; the message says what would help."""
+    """What npm has cannot be had here; the message says what would help."""
 
 
 def ready() -> Path:
@@ -28,49 +33,76 @@ def ready() -> Path:
     Raises:
         Unavailable: Something is missing on this machine.
     """
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        raise Unavailable("Node.js is not installed (Debian: apt install nodejs npm)")
-    if int(_run([node, "--version"]).lstrip("v").partition(".")[0]) < MIN_NODE:
-        raise Unavailable(f"the SDKs need Node.js {MIN_NODE} or newer")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
+    return installed(HERE, CACHE)
+
+
+def installed(here: Path, cache: Path, verb: str = "ci") -> Path:
+    """Return what the lock file in *here* names, installed below *cache* if needed.
+
+    *verb* may be `install`, for a lock that lacks other systems' optional parts.
+
+    Raises:
+        Unavailable: Something is missing on this machine.
+    """
+    npm = shutil.which("npm")
+    if npm is None or int(run([node(), "--version"])[1:].partition(".")[0]) < MIN_NODE:
+        raise Unavailable(f"npm and Node.js {MIN_NODE} or newer are needed")
+    cache.mkdir(parents=True, exist_ok=True)
+    modules, locked = cache / "node_modules", here / _FILES[1]
+    mark = modules / "installed.json"
+    with (cache / "lock").open("w") as lock:
         # Two test runs at once: one installs, the other waits.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_installed():
+        if not mark.exists() or mark.read_bytes() != locked.read_bytes():
             for name in _FILES:
-                shutil.copy(HERE / name, CACHE / name)
+                shutil.copy(here / name, cache / name)
             quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--silent")
-            _run([npm, "ci", "--prefer-offline", *quiet])
+            run([npm, verb, "--prefer-offline", *quiet], folder=cache)
             # Last, so that what broke off is done again.
-            shutil.copy(HERE / _FILES[1], _installed())
-    return CACHE / "node_modules"
+            shutil.copy(locked, mark)
+    return modules
 
 
-def _installed() -> Path:
-    return CACHE / "node_modules" / "installed.json"
+def node() -> str:
+    """Return the path of Node.js.
+
+    Raises:
+        Unavailable: It is not installed.
+    """
+    found = shutil.which("node")
+    if found is None:
+        raise Unavailable("Node.js is not installed (Debian: apt install nodejs npm)")
+    return found
 
 
-def _is_installed() -> bool:
-    mark = _installed()
-    return mark.exists() and mark.read_bytes() == (HERE / _FILES[1]).read_bytes()
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """Return what *command* says.
 
-
-def _run(command: list[str]) -> str:
+    Raises:
+        Unavailable: It failed, or took too long.
+    """
+    name = Path(command[0]).name
     try:
-        done = subprocess.run(  # noqa: S603 - fixed commands of this file
+        done = subprocess.run(  # noqa: S603 - fixed commands of the tests
             command,
             check=False,
             capture_output=True,
             text=True,
             timeout=SECONDS,
-            cwd=CACHE if CACHE.exists() else None,
+            cwd=folder,
+            env={**os.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{Path(command[0]).name} took too long") from error
+        raise Unavailable(f"{name} took too long") from error
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip()[-500:]
-        raise Unavailable(f"{Path(command[0]).name} failed: {said}")
+        raise Unavailable(f"{name} failed: {said}")
     return done.stdout.strip()
 
 

@@ -151,6 +151,13 @@ async def test_an_assertion_counts_once(signer: Signer) -> None:
     )
 
 
+def told(one: str | dict[str, object]) -> str:
+    """Name a case alike in every process: keys are new in each."""
+    if isinstance(one, str):
+        return one
+    return str({**one, "key": "strange"} if "key" in one else one)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -176,7 +183,7 @@ async def test_an_assertion_counts_once(signer: Signer) -> None:
         ),
         ({"exp": -5, "aud": "x"}, "Invalid token audience"),
     ],
-    ids=repr,
+    ids=told,
 )
 async def test_what_is_wrong_with_an_assertion_is_told(
     signer: Signer, changes: dict[str, Any], sentence: str

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.bff.members.inviting import invited
+from tests.real.axe import assert_clean
 from tests.real.browser import browser_context, picture, watch
 from tests.world import PASSWORD, World
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.databases import Databases
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 PATIENCE = 20_000  # milliseconds
 CAROL = "carol@initech.test"
@@ -52,6 +53,7 @@ async def test_an_invitation_survives_the_sign_in_and_waits_for_a_click(
         await expect(page.locator("#lead")).to_contain_text(CAROL)
         assert page.url == f"{world.url}/invite"
         await picture(page, "invite-phone")
+        await assert_clean(page, "invited")
         # Opening a link joins nothing.
         assert (await (await carol.get("/whoami")).json())["tenant_id"] is None
         await page.click("#accept")
@@ -81,6 +83,7 @@ async def test_half_a_link_says_so(world: World) -> None:
         await page.goto(f"{world.url}/invite")
 
         await expect(page.locator("#lead")).to_contain_text("not complete")
+        await assert_clean(page, "half a link")
         await expect(page.locator("#accept")).to_be_hidden()
 
 

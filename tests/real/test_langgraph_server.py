@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -104,6 +105,31 @@ async def test_the_agent_fails_and_interrupts_on_demand(graph: RealGraph) -> Non
     assert failed["__error__"]["error"] == "ValueError"
     assert paused["__interrupt__"][0]["value"] == {"question": "Shall I go on?"}
     assert resumed["messages"][-1]["content"] == "You replied 'yes', so on I went."
+
+
+async def test_the_agent_asks_for_a_decision_and_counts_files(graph: RealGraph) -> None:
+    anna, name = graph.caller(), "offer.pdf"
+    thread = await anna.thread()
+    paused = await anna.say(thread, "approve")
+    decided = {"decisions": [{"type": "approve"}]}
+    resumed = await anna.get(
+        "POST",
+        f"/threads/{thread}/runs/wait",
+        {"assistant_id": "agent", "command": {"resume": decided}},
+    )
+    file: dict[str, Any] = {"type": "file", "mimeType": "application/pdf"}
+    file |= {"data": "YWJj", "metadata": {"name": name}}
+    parts = [{"type": "text", "text": "files"}, file]
+    counted = await anna.say(thread, parts)
+
+    (asked,) = paused["__interrupt__"][0]["value"]["action_requests"]
+    assert asked["name"] == "send_offer"
+    assert '"approve"' in resumed["messages"][-1]["content"]
+    digest = hashlib.sha256(b"abc").hexdigest()
+    said = f"application/pdf, 3 bytes, SHA-256 {digest}"
+    assert counted["messages"][-1]["content"] == said
+    none = await anna.say(thread, "files")
+    assert none["messages"][-1]["content"] == "No files came with this message."
 
 
 async def test_an_agents_own_routes_know_the_caller(graph: RealGraph) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from tests.real.odoo_browser import enter_odoo, is_in, page_of_somebody, sign_in
 from tests.real.odoo_estate import estate
 from tests.real.odoo_secrets import dumped, found_in, secrets_of
 from tests.real.own_realm import own_realm
+from tests.telling import tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +89,6 @@ async def test_twenty_tenants_are_ready_although_workers_are_killed(
     real_odoo: Odoo,
     databases: Databases,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with (
         own_realm(keycloak, rotate=False) as realm,
@@ -110,9 +109,7 @@ async def test_twenty_tenants_are_ready_although_workers_are_killed(
         assert len(set(secrets.values())) > TENANTS * 5
         assert found_in(await dumped(databases), secrets) == []
         assert found_in(here.output(), secrets) == []
-
-    with capsys.disabled():
-        sys.stdout.write(f"\n{show.table()}\n")
+    tell(show.table())
 
 
 async def _all_found(show: Show, stack: AsyncExitStack) -> None:

@@ -179,6 +179,7 @@ async def test_signing_out_leaves_every_tab(product: Product) -> None:
         await second.goto(f"{product.url}/")
         await expect(second.locator("#composer")).to_be_visible(timeout=PATIENCE)
 
+        await first.click("#me")
         await first.click("#sign-out")
 
         await first.wait_for_url(re.compile("/login"), timeout=PATIENCE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bff.access import REFRESHER
+from bff.current_session import REFRESHER
 from tests.bff.waiting import until
 from tests.real.keycloak_realms import BFF, PASSWORD, secret
 from tests.real.own_realm import OwnRealm, own_realm

@@ -6,6 +6,8 @@ Needs no model and no network. One file, because LangGraph loads it by path.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,8 @@ HELP = """I know these words:
 - `boom`: fail
 - `whoami`: show what the server knows about you
 - `interrupt`: stop and ask you something first
+- `approve`: ask for your decision on an action, as LangChain's agents do
+- `files`: list what came with this message: kind, bytes, SHA-256
 - `help`: this list
 
 Anything else I answer with what happened on the way here."""
@@ -45,6 +49,26 @@ STORY = """**{question}**: that is what reached me. On its way the gateway
 4. and passes on these words one by one, as I say them.
 
 Type `help` for more."""
+
+# What LangChain's HumanInTheLoopMiddleware asks, then the same as LangGraph's
+# HumanInterrupt had it before: chat UIs have buttons for one or the other.
+ACTION = {"to": "Merlion Logistics"}
+APPROVAL = {
+    "action_requests": [
+        {"name": "send_offer", "args": ACTION, "description": "An offer is to be sent."}
+    ],
+    "review_configs": [
+        {"action_name": "send_offer", "allowed_decisions": ["approve", "reject"]}
+    ],
+    "action_request": {"action": "send_offer", "args": ACTION},
+    "config": {
+        "allow_accept": True,
+        "allow_edit": False,
+        "allow_ignore": False,
+        "allow_respond": False,
+    },
+    "description": "An offer is to be sent.",
+}
 
 
 class Reciter(BaseChatModel):
@@ -110,6 +134,18 @@ def said(message: BaseMessage) -> str:
     return message.text.strip()
 
 
+def files_of(message: BaseMessage) -> str:
+    """Name each file in *message* by media type, size and SHA-256, a line apiece."""
+    lines = []
+    for part in message.content:
+        if isinstance(part, dict) and isinstance(data := part.get("data"), str):
+            content = base64.b64decode(data)
+            kind = part.get("mimeType") or part.get("mime_type")
+            digest = hashlib.sha256(content).hexdigest()
+            lines.append(f"{kind}, {len(content)} bytes, SHA-256 {digest}")
+    return "\n".join(lines) or "No files came with this message."
+
+
 def reciter_for(text: str, user: dict[str, Any]) -> Reciter:
     """Choose what to recite in answer to *text* of *user*."""
     command, _, number = text.partition(" ")
@@ -142,6 +178,11 @@ async def answer(state: MessagesState, config: RunnableConfig) -> dict[str, Any]
     if text == "interrupt":
         reply = interrupt({"question": "Shall I go on?"})
         return {"messages": [AIMessage(f"You replied {reply!r}, so on I went.")]}
+    if text == "approve":
+        reply = interrupt(APPROVAL)
+        return {"messages": [AIMessage(f"You decided {json.dumps(reply)}.")]}
+    if text == "files":
+        return {"messages": [AIMessage(files_of(state["messages"][-1]))]}
     user = _plain(configurable.get("langgraph_auth_user"))
     reciter = reciter_for(text, user if isinstance(user, dict) else {})
     return {"messages": [await reciter.ainvoke(state["messages"], config)]}

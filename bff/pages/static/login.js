@@ -1,6 +1,7 @@
 /** The sign-in page. */
 
 import { ProblemError, request } from "./api.js";
+import { busyWhile } from "./busy.js";
 import { byId, h } from "./dom.js";
 import { returnTo, webAddress, withReturnTo } from "./paths.js";
 import { strings } from "./strings.js";
@@ -9,15 +10,16 @@ const target = returnTo(location.search, "/login");
 const form = byId("sign-in-form");
 const button = byId("sign-in");
 const error = byId("error");
-const label = button.textContent;
-let busy = false;
 
 byId("sso").href = withReturnTo("/auth/sso", target);
 const register = byId("register"); // only where people may open an account themselves
-if (register) register.href = `${withReturnTo("/auth/sso", target)}&prompt=create`;
+if (register) {
+  const { pathname, search } = new URL(register.href);
+  register.href = withReturnTo(pathname, target) + search.replace("?", "&");
+}
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!busy) void signIn();
+  void busyWhile(button, strings.login.busy, signIn);
 });
 void goOnIfSignedIn();
 
@@ -31,7 +33,6 @@ async function goOnIfSignedIn() {
 }
 
 async function signIn() {
-  setBusy(true);
   error.replaceChildren();
   const { email, password, otp } = form.elements;
   const code = otp.value.replace(/\s/g, "");
@@ -39,8 +40,8 @@ async function signIn() {
     const json = { email: email.value.trim(), password: password.value, ...(code && { otp: code }) };
     const answer = await request("/auth/login", { method: "POST", json });
     goOn(answer?.tenant_status === "ready");
+    await new Promise(() => {}); // the page is leaving: the button stays as it is
   } catch (problem) {
-    setBusy(false);
     show(problem);
   }
 }
@@ -59,6 +60,7 @@ function show(problem) {
     form.hidden = true;
     byId("sso").focus();
   } else if (problem.status === 401) {
+    form.elements.otp.value = ""; // it counts once
     form.elements.password.focus();
     form.elements.password.select();
   }
@@ -72,11 +74,4 @@ function sentence({ status, code, detail, retryAfter }) {
   if (status === 429) return strings.login.limited(retryAfter);
   if (status === 503) return strings.login.unavailable;
   return detail;
-}
-
-function setBusy(value) {
-  busy = value;
-  button.setAttribute("aria-disabled", String(value));
-  button.setAttribute("aria-busy", String(value));
-  button.textContent = value ? strings.login.busy : label;
 }

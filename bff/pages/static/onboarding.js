@@ -1,45 +1,70 @@
-/** The page that watches a workspace come into being. */
+/** The page that watches a workspace come into being, and looks after its Odoo afterwards. */
 
 import { ProblemError } from "./api.js";
-import { byId, h } from "./dom.js";
-import { returnTo } from "./paths.js";
+import { busyWhile } from "./busy.js";
+import { byId } from "./dom.js";
+import { draftOf, keepDraft } from "./drafts.js";
+import { returnTo, webAddress } from "./paths.js";
+import { Phases } from "./phases.js";
 import { call, leaveWithTheOthers, signOut } from "./signed_in.js";
 import { strings } from "./strings.js";
 
 const words = strings.onboarding;
-const PHASES = Object.keys(words.phases);
 const POLL_MS = 2000;
 const READY_PAUSE_MS = 1200;
 const EVENT_ERRORS = 3;
+const DRAFT = "workspace";
 
 const target = returnTo(location.search, "/login", "/onboarding");
 const view = {
   lead: byId("lead"),
   form: byId("start-form"),
+  name: byId("workspace-name"),
   start: byId("start"),
-  phases: byId("phases"),
+  link: byId("link"),
   error: byId("error"),
   retry: byId("retry"),
   goOn: byId("continue"),
+  odoo: byId("odoo"),
+  verify: byId("verify"),
+  verified: byId("verified"),
   announcer: byId("announcer"),
 };
-const shown = new Map(PHASES.map((name) => [name, "pending"]));
+const phases = new Phases(byId("phases"), (text) => (view.announcer.textContent = text));
+/** Whoever was sent here, or has watched, is taken on; whoever came to look stays. */
+let movesOn = new URLSearchParams(location.search).has("return_to");
 let stopFollowing = () => {};
 let leaving = false;
+let owner = null;
 
+view.name.addEventListener("input", keepName);
 view.form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const name = byId("workspace-name").value.trim();
+  const name = view.name.value.trim();
   void begin(view.start, name ? { workspace_name: name } : {});
 });
 view.retry.addEventListener("click", () => void begin(view.retry, {}));
 view.goOn.addEventListener("click", () => void moveOn());
+view.verify.addEventListener("click", () => void busyWhile(view.verify, words.verifying, verify));
 byId("sign-out").addEventListener("click", () => signOut().catch(showProblem));
 leaveWithTheOthers();
 void look();
 
+/** Brings back what this person had typed before. */
+async function meet() {
+  const { email, sub } = await call("/auth/session");
+  owner = email ?? sub ?? null;
+  if (view.name.value === "") view.name.value = owner === null ? "" : draftOf(DRAFT, owner);
+  else keepName();
+}
+
+function keepName() {
+  if (owner !== null) keepDraft(DRAFT, view.name.value, owner);
+}
+
 async function look() {
   try {
+    if (owner === null) await meet();
     const status = await call("/onboarding/status");
     // A workspace that has its name already needs no question: go ahead.
     if (status.status === "none" && status.tenant_id != null) {
@@ -55,28 +80,24 @@ async function look() {
   }
 }
 
-async function begin(button, json) {
-  if (button.getAttribute("aria-disabled") === "true") return;
-  const label = button.textContent;
-  button.setAttribute("aria-disabled", "true");
-  button.textContent = words.starting;
-  view.error.replaceChildren();
-  try {
-    await call("/onboarding/first_login", { method: "POST", json });
-    await look();
-  } catch (problem) {
-    showProblem(problem);
-  } finally {
-    button.removeAttribute("aria-disabled");
-    button.textContent = label;
-  }
-}
+const begin = (button, json) =>
+  busyWhile(button, words.starting, async () => {
+    view.error.replaceChildren();
+    try {
+      await call("/onboarding/first_login", { method: "POST", json });
+      keepDraft(DRAFT, "");
+      await look();
+    } catch (problem) {
+      showProblem(problem);
+    }
+  });
 
 const inProgress = ({ status }) => !["none", "ready", "error"].includes(status);
 
 /** Follows the events; when they do not come, asks every two seconds instead. */
 function follow() {
   stopFollowing();
+  movesOn = true;
   const source = new EventSource("/onboarding/events");
   let errors = 0;
   const onDocument = ({ data }) => {
@@ -87,93 +108,116 @@ function follow() {
   source.addEventListener("status", onDocument);
   source.addEventListener("error", () => {
     errors += 1;
+    connected(false);
     if (source.readyState === EventSource.CLOSED || errors >= EVENT_ERRORS) poll();
   });
   stopFollowing = () => source.close();
 }
 
+/** Asks once more some time after each answer, so that none overtakes another. */
 function poll() {
   stopFollowing();
-  const timer = setInterval(async () => {
+  let stopped = false;
+  let timer = setTimeout(ask, POLL_MS);
+  stopFollowing = () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+
+  async function ask() {
     try {
-      take(await call("/onboarding/status"));
+      const status = await call("/onboarding/status");
+      if (!stopped) take(status);
     } catch (problem) {
-      if (problem.status !== 0 && problem.status < 500) {
+      if (stopped) return;
+      if (problem.status === 0 || problem.status >= 500) {
+        connected(false);
+      } else {
         stopFollowing();
+        connected(true);
         showProblem(problem);
         offer(view.retry);
       }
     }
-  }, POLL_MS);
-  stopFollowing = () => clearInterval(timer);
+    if (!stopped) timer = setTimeout(ask, POLL_MS);
+  }
 }
 
 function take(status) {
+  connected(true);
   show(status);
   if (!inProgress(status)) stopFollowing();
+}
+
+function connected(yes) {
+  view.link.textContent = yes ? "" : words.reconnecting;
 }
 
 function show(status) {
   if (leaving) return;
   view.form.hidden = status.status !== "none";
-  view.phases.hidden = status.status === "none";
-  showPhases(status.phases ?? []);
+  phases.show(status.status === "none" ? null : (status.phases ?? []));
+  view.error.textContent = status.error ?? "";
+  view.error.classList.toggle("error", status.status !== "ready");
   if (status.status === "none") {
     view.lead.textContent = words.fresh;
     offer(null);
   } else if (status.status === "error") {
     view.lead.textContent = words.failed;
-    view.error.textContent = status.error || words.failedWithoutReason;
+    view.error.textContent ||= words.failedWithoutReason;
     offer(view.retry);
+    void offerOdoo();
   } else if (status.status === "ready") {
     showReady(status);
   } else {
     view.lead.textContent = words.working;
-    view.error.replaceChildren();
     offer(null);
   }
 }
 
-function showReady({ error }) {
-  view.lead.textContent = error ? words.readyWithNote : words.ready;
-  view.error.textContent = error ?? "";
-  view.error.classList.remove("error");
-  offer(error ? view.goOn : null);
-  if (error) return;
-  view.announcer.textContent = words.ready;
-  setTimeout(() => void moveOn(), READY_PAUSE_MS);
+function showReady({ error, attempt }) {
+  const total = attempt > 1 ? null : phases.total; // in between it lay where it was
+  view.lead.textContent = error ? words.readyWithNote : total ? words.readyIn(total) : words.ready;
+  if (movesOn && !error) {
+    offer(null);
+    view.announcer.textContent = words.ready;
+    setTimeout(() => void moveOn(), READY_PAUSE_MS);
+    return;
+  }
+  offer(view.goOn);
+  void offerOdoo();
 }
 
-function showPhases(phases) {
-  const changes = [];
-  const known = new Map(phases.map((phase) => [phase.name, phase]));
-  const names = [...PHASES, ...[...known.keys()].filter((name) => !PHASES.includes(name))];
-  view.phases.replaceChildren(
-    ...names.map((name) => {
-      const { state, detail } = known.get(name) ?? { state: "pending", detail: null };
-      if (known.has(name) && shown.get(name) !== state) changes.push(words.announce(title(name), words.states[state] ?? state));
-      shown.set(name, state);
-      return phaseItem(name, state, detail);
-    }),
-  );
-  if (changes.length > 0) view.announcer.textContent = changes.join(". ");
+/** Shows what can be done with the workspace's Odoo, if there is one. */
+async function offerOdoo() {
+  try {
+    const { odoo } = await call("/session/odoo_info");
+    const address = odoo.exists ? webAddress(odoo.login_url) : null;
+    view.verify.hidden = !odoo.exists;
+    view.odoo.hidden = address === null;
+    if (address !== null) view.odoo.href = address;
+  } catch (problem) {
+    showProblem(problem);
+  }
 }
 
-function phaseItem(name, state, detail) {
-  return h(
-    "li",
-    { "data-phase": name, "data-state": state, "aria-current": state === "running" ? "step" : null },
-    h("span", { class: "phase-symbol", "aria-hidden": "true" }, words.symbols[state] ?? "○"),
-    h("span", { class: "phase-name" }, title(name), ...(detail ? [h("span", { class: "phase-detail" }, String(detail))] : [])),
-    h("span", { class: "phase-state" }, words.states[state] ?? state),
-  );
+async function verify() {
+  view.verified.textContent = "";
+  view.verified.classList.remove("error");
+  try {
+    const { smoke, error } = await call("/onboarding/verify_odoo");
+    view.verified.textContent = smoke ? words.verified : (error ?? words.notVerified);
+    view.verified.classList.toggle("error", !smoke);
+  } catch (problem) {
+    showProblem(problem);
+  }
 }
-
-const title = (name) => words.phases[name] ?? name;
 
 function offer(button) {
   view.retry.hidden = button !== view.retry;
   view.goOn.hidden = button !== view.goOn;
+  view.odoo.hidden = view.verify.hidden = true;
+  view.verified.textContent = "";
 }
 
 async function moveOn() {
@@ -205,7 +249,7 @@ function showProblem(problem) {
   view.error.textContent = closed ? problem.detail || words.closed : problem.detail;
   if (!closed) return;
   view.form.hidden = true;
-  view.phases.hidden = true;
+  phases.show(null);
   view.lead.hidden = true;
   offer(null);
 }

@@ -1,4 +1,7 @@
-/** Where a person wanted to go: only ever a path of this origin. */
+/**
+ * Where a person wanted to go: only ever a path of this origin. While a user interface is
+ * developed on another one, which the gateway then names in the page, a page there, too.
+ */
 
 const FORBIDDEN = /[\\\u0000-\u001f\u007f-\u009f]/;
 
@@ -21,12 +24,24 @@ export function localPath(value) {
 }
 
 /**
+ * @param {unknown} value  an address as somebody handed it in
+ * @returns {string | null} it, if it is on an origin that the page names (docs/ui.md, split origin)
+ */
+function elsewhere(value) {
+  const named = document.querySelector('meta[name="return-origins"]')?.content;
+  if (!named || typeof value !== "string" || !URL.canParse(value)) return null;
+  const { href, origin } = new URL(value);
+  return named.split(" ").includes(origin) && href.startsWith(`${origin}/`) ? href : null;
+}
+
+/**
  * The `return_to` of a query string; "/" when absent, unsafe, or one of `never` (which would loop).
  * @param {string} search
  * @param {...string} never  pathnames not to return to
  */
 export function returnTo(search, ...never) {
-  const path = localPath(new URLSearchParams(search).get("return_to"));
+  const asked = new URLSearchParams(search).get("return_to");
+  const path = elsewhere(asked) ?? localPath(asked);
   return path === null || never.includes(path.split(/[?#]/, 1)[0]) ? "/" : path;
 }
 

@@ -2,8 +2,14 @@
  * The gateway's session, for any user interface on its origin (docs/ui.md). Needs nothing else.
  *
  *   import { onSignedOut, session, signOut, withSession } from "/static/session.js";
+ *
+ * Imported from another origin, while a UI is developed there, it speaks to the gateway it came from.
  */
 
+const HOME = new URL("/", import.meta.url);
+const AT_HOME = HOME.origin === location.origin;
+const ours = (path) => (AT_HOME ? path : new URL(path, HOME).href);
+const credentials = AT_HOME ? "same-origin" : "include";
 const CHANNEL = "nx-session";
 const SIGNED_OUT = "signed-out";
 const LONGEST_TIMER_MS = 86_400_000;
@@ -21,7 +27,7 @@ let renewing = null;
  *   roles?: string[], access_expires_at?: number, session_expires_at?: number}>} times in seconds since 1970
  */
 export async function session() {
-  const answer = await fetch("/auth/session", { credentials: "same-origin", cache: "no-store" });
+  const answer = await fetch(ours("/auth/session"), { credentials, cache: "no-store" });
   if (!answer.ok) throw new Error(`the session cannot be asked for (${answer.status})`);
   const date = Date.parse(answer.headers.get("Date") ?? "");
   if (Number.isFinite(date)) skew = date - Date.now();
@@ -42,8 +48,9 @@ export async function session() {
  * @param {RequestInit} [init]
  */
 export async function withSession(input, init) {
-  const request = new Request(input, init);
-  if (new URL(request.url).origin !== location.origin) return fetch(request);
+  const { origin } = new URL(input instanceof Request ? input.url : input, document.baseURI);
+  if (origin !== HOME.origin) return fetch(input, init);
+  const request = new Request(input, AT_HOME ? init : { credentials, ...init });
   const again = init?.body instanceof ReadableStream ? null : request.clone();
   const answer = await fetch(request);
   if (answer.status !== 401 || !(await renew())) return answer;
@@ -63,7 +70,7 @@ export function renew() {
 }
 
 async function ask() {
-  const answer = await fetch("/auth/refresh", { method: "POST", credentials: "same-origin", cache: "no-store" });
+  const answer = await fetch(ours("/auth/refresh"), { method: "POST", credentials, cache: "no-store" });
   if (answer.ok) {
     known = { ...known, authenticated: true, ...(await answer.json()) };
     told = false;
@@ -90,9 +97,9 @@ export function onSignedOut(listener) {
  * @returns {Promise<string | null>} where to go to end the identity provider's own session too
  */
 export async function signOut({ everywhere = false } = {}) {
-  const answer = await fetch("/auth/logout", {
+  const answer = await fetch(ours("/auth/logout"), {
     method: "POST",
-    credentials: "same-origin",
+    credentials,
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ everywhere }),
   });
@@ -103,8 +110,10 @@ export async function signOut({ everywhere = false } = {}) {
 }
 
 /** Where to sign in and come back to this page. */
-export const signInUrl = () =>
-  `/login?return_to=${encodeURIComponent(location.pathname + location.search + location.hash)}`;
+export function signInUrl() {
+  const here = AT_HOME ? location.pathname + location.search + location.hash : location.href;
+  return ours(`/login?return_to=${encodeURIComponent(here)}`);
+}
 
 /**
  * Calls `tick` with the seconds left, every second of the last `from` seconds of the session. At its end

@@ -5,6 +5,7 @@ import { webAddress, withReturnTo } from "./paths.js";
 
 const LOGIN = "/login";
 const ONBOARDING = "/onboarding";
+const OVER = ["not_signed_in", "session_ended"];
 const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel("nx-session") : null;
 
 /** `request` for a signed-in page: without a session it leaves for sign-in, without a tenant for onboarding. */
@@ -26,13 +27,17 @@ async function leavingIfRefused(answer) {
 
 function refuge(error) {
   if (!(error instanceof ProblemError)) return null;
-  if (error.status === 401) return LOGIN;
+  // The graph server and others may refuse for reasons of their own: signing in again would lead back here.
+  if (error.status === 401 && OVER.includes(error.code)) return LOGIN;
   return error.status === 403 && error.code === "tenant_missing" ? ONBOARDING : null;
 }
 
-/** Ends the session on the server, tells the other tabs, leaves. Rejects if the server could not be reached. */
-export async function signOut() {
-  const response = await send("/auth/logout", { method: "POST", json: {} });
+/**
+ * Ends the session on the server (`everywhere`: all of the person's), tells the other tabs, leaves.
+ * Rejects if the server could not be reached.
+ */
+export async function signOut({ everywhere = false } = {}) {
+  const response = await send("/auth/logout", { method: "POST", json: { everywhere } });
   sessionStorage.clear();
   channel?.postMessage("signed-out");
   location.replace(webAddress(response.headers.get("X-Logout-Url")) ?? LOGIN);

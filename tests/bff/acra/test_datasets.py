@@ -13,7 +13,7 @@ from bff.acra.bulk import BulkDataset
 from bff.acra.calls import TRIES, Unusable
 from bff.acra.datasets import ID, MOST, VersionedDataset, _listed, datasets
 from bff.acra.source import SourceError
-from bff.config import Acra
+from bff.config_acra import Acra
 from tests.bff.acra.test_api import Bench, a_bench
 from tests.fakes import data_gov as fakes
 from tests.fakes.data_gov import UPDATED

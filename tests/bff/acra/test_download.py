@@ -19,7 +19,7 @@ from bff.acra.calls import TRIES
 from bff.acra.download import Download, is_permitted
 from bff.acra.folders import a_folder
 from bff.acra.source import MarkerStale, SourceError
-from bff.config import Acra
+from bff.config_acra import Acra
 from tests.bff.acra.test_api import FAULTS, Bench, a_bench, uens
 from tests.fakes import data_gov as fakes
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from bff.auth.return_to import MAX_LENGTH, local_path
+from bff.auth.return_to import MAX_LENGTH, local_path, return_target
 
 HOME = "http://localhost:8080"
 
@@ -139,3 +139,65 @@ def test_no_address_ever_leaves_the_origin(value: str) -> None:
         assert URL(HOME).join(URL(path, encoded=True)).origin() == URL(HOME)
         # As browsers read it: a backslash is a slash, tabs and breaks are nothing.
         assert not path.replace("\\", "/").startswith("//")
+
+
+UI = "http://localhost:3000"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (UI, f"{UI}/"),
+        (f"{UI}/", f"{UI}/"),
+        (f"{UI}/threads/1?a=b&c=%2F#d", f"{UI}/threads/1?a=b&c=%2F#d"),
+        ("/onboarding", "/onboarding"),
+        (None, "/"),
+    ],
+)
+def test_a_ui_on_its_own_origin_is_returned_to(
+    value: str | None, expected: str
+) -> None:
+    assert return_target(value, (UI, "http://localhost:5173")) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *HOSTILE,
+        "http://localhost:30000/",
+        "http://localhost:300/",
+        "http://localhost/",
+        "https://localhost:3000/",
+        "HTTP://localhost:3000/",
+        "http://LOCALHOST:3000/",
+        "http://127.0.0.1:3000/",
+        f"{UI}@evil.test/",
+        f"{UI}.evil.test/",
+        f"{UI}:80/",
+        f"{UI}?/",
+        f"{UI}#/",
+        f"{UI}\\evil.test",
+        f"{UI}/\\evil.test",
+        f"{UI}//evil.test",
+        f"{UI}/%2fevil.test",
+        f"{UI}/a b",
+        f"{UI}/a\r\nSet-Cookie: a=b",
+        f"{UI}/\x00",
+        f" {UI}/",
+        f"\t{UI}/",
+        "//localhost:3000/",
+        f"//{UI}",
+        f"{UI}/" + "x" * MAX_LENGTH,
+    ],
+    ids=ascii,
+)
+def test_nothing_like_it_is(value: str) -> None:
+    assert return_target(value, (UI,)) == "/"
+    assert return_target(value.replace(UI, "http://elsewhere.test"), (UI,)) == "/"
+
+
+@given(st.lists(ALPHABET, max_size=12).map("".join) | st.text())
+def test_no_address_leaves_both_origins(value: str) -> None:
+    for lead in (value, UI + value, f"{UI}/{value}", value + UI):
+        found = URL(HOME).join(URL(return_target(lead, (UI,)), encoded=True))
+        assert str(found.origin()) in {HOME, UI}

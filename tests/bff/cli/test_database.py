@@ -178,6 +178,32 @@ async def test_db_roles_gives_the_roles_the_passwords_of_their_urls(
         await admin.close()
 
 
+async def test_db_roles_makes_the_database_once_for_its_owner(
+    postgres_server: Postgres,
+) -> None:
+    name = 'made by "roles"'
+    env = {**DEV, "BFF_ADMIN_URL": postgres_server.url(SUPERUSER, "postgres")}
+    place = f"127.0.0.1:{postgres_server.port}/{quote(name)}"
+    for key, role in (("URL", "app"), ("OWNER_URL", "owner"), ("WORKER_URL", "worker")):
+        password = postgres_server.passwords[f"bff_{role}"]
+        env[f"BFF_DATABASE__{key}"] = f"postgresql://bff_{role}:{password}@{place}"
+    admin = await asyncpg.connect(postgres_server.url(SUPERUSER, "postgres"))
+    try:
+        for _ in range(2):
+            result = await in_a_thread("db", "roles", "--create-database", env=env)
+            assert result.exit_code == 0, result.output
+        owner = await admin.fetchval(
+            "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = $1", name
+        )
+        assert owner == "bff_owner"
+        result = await in_a_thread("migrate", "up", env=env)
+        assert result.output.endswith("the schema is up to date\n")
+    finally:
+        await admin.execute('DROP DATABASE IF EXISTS "made by ""roles""" WITH (FORCE)')
+        await admin.execute(f"REVOKE bff_owner FROM {SUPERUSER}")
+        await admin.close()
+
+
 @pytest.mark.parametrize(
     "owner", ["postgresql://other:x@h/d", "postgresql://bff_owner@h/d"]
 )

@@ -14,7 +14,7 @@ from bff.sessions.reseal import Count, reseal
 from bff.sessions.sealing import KEY_BYTES, Unopenable, format_key, parse_keys
 from bff.sessions.store import PURPOSE
 from bff.sites import safe as sites
-from bff.sites.safe import name_of_template, name_of_tenant, seal, unseal
+from bff.sites.safe import name_of_template, name_of_tenant, name_of_warm, seal, unseal
 from odoo.safe import Credentials
 from tests.bff.cli.commands import bff, in_a_thread
 from tests.bff.configs import DEV
@@ -209,6 +209,12 @@ async def test_keys_are_walked_in_batches_whatever_they_are(
                 "INSERT INTO odoo_templates (name, series, sealed) VALUES ($1, '', $2)",
                 "t" * number,
                 seal(ring(1), name_of_template("t" * number), Credentials(user=number)),
+            )
+            await connection.execute(
+                "INSERT INTO odoo_warm (name, template, sealed) VALUES ($1, $2, $3)",
+                f"warm_{number}",
+                "t" * number,
+                seal(ring(1), name_of_warm(f"warm_{number}"), Credentials(user=number)),
             )
     async with database.connect(databases.worker, size=1) as db:
         for place in sites.PLACES:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 
 from bff.dev.ports import free_port
@@ -16,6 +21,8 @@ from tests.bff.test_serve import environment, process, settings, status_of
 from tests.bff.waiting import until
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from bff.dev.postgres import Postgres
@@ -127,28 +134,145 @@ async def test_who_serves_goes_on_while_a_newer_release_migrates(
         assert await answers()
 
 
-async def test_a_database_that_cannot_be_asked_stops_no_start(
+def elsewhere(databases: Databases, port: int) -> dict[str, str]:
+    """Return the URLs of a database as if it were at *port* of this machine."""
+
+    def moved(url: str) -> str:
+        parts = urlsplit(url)
+        place = f"{parts.username}:{parts.password}@127.0.0.1:{port}"
+        return parts._replace(netloc=place).geturl()
+
+    return {"url": moved(databases.app), "worker_url": moved(databases.worker)}
+
+
+@asynccontextmanager
+async def bridge(databases: Databases, port: int) -> AsyncGenerator[None]:
+    """Let the database be reached at *port*, too."""
+    server = urlsplit(databases.app).port
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+        writer.close()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", server)
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    async with await asyncio.start_server(carry, "127.0.0.1", port):
+        yield
+
+
+async def told(url: str) -> tuple[int, dict[str, Any]]:
+    """Return what a probe is answered; 0 before anybody listens."""
+    try:
+        async with aiohttp.request("GET", url) as answer:
+            return answer.status, await answer.json()
+    except aiohttp.ClientError:
+        return 0, {}
+
+
+async def waits(running: Process, admin: str, port: int) -> bool:
+    """Tell whether the process is alive, not ready, and says what it waits for."""
+    assert running.returncode is None
+    status, found = await told(f"{admin}/readyz")
+    reason = str(found.get("reason"))
+    return (
+        status == 503
+        and f"waiting for PostgreSQL at 127.0.0.1:{port} (database.url)" in reason
+        and (await told(f"{admin}/healthz"))[0] == 200
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.timeout(150)
+async def test_a_database_that_is_not_there_is_waited_for(
+    databases: Databases, tmp_path: Path, count: int
+) -> None:
+    values, port = settings(databases, workers=count), free_port()
+    values["database"] = elsewhere(databases, port)
+    admin, public = (
+        f"http://{values['server'][key]}" for key in ("admin_listen", "listen")
+    )
+    async with process("serve", environment(values), tmp_path) as running:
+        await until(partial(waits, running, admin, port), seconds=60)
+        assert await status_of(f"{public}/healthz") is None  # balancers ask another
+
+        async with bridge(databases, port):
+
+            async def ready() -> bool:
+                assert running.returncode is None
+                return (await told(f"{admin}/readyz"))[0] == 200
+
+            await until(ready, seconds=60)
+            assert await status_of(f"{public}/auth/session") == 200
+            running.terminate()
+            said, _ = await asyncio.wait_for(running.communicate(), 60)
+
+    assert running.returncode == 0, said.decode()
+    assert "Start it, or correct the setting" in said.decode()
+    assert f"PostgreSQL at 127.0.0.1:{port} is there" in said.decode()
+    # Nor is there a provider; that one is only spoken of.
+    assert "nobody can sign in until it comes" in said.decode()
+    assert "Traceback" not in said.decode()
+    for url in databases.urls.values():
+        assert str(urlsplit(url).password) not in said.decode()
+
+
+async def test_a_worker_waits_for_the_database_too(
     databases: Databases, tmp_path: Path
 ) -> None:
+    values, port = settings(databases), free_port()
+    values["database"] = elsewhere(databases, port)
+    async with process("worker", environment(values), tmp_path) as running:
+        assert running.stdout is not None
+        async with asyncio.timeout(40):
+            waiting = await running.stdout.readuntil(b"correct the setting")
+            assert b"(database.worker_url)" in waiting
+            async with bridge(databases, port):
+                await running.stdout.readuntil(b"is there")
+                await running.stdout.readuntil(b"working")
+                running.terminate()
+                said, _ = await running.communicate()
+    assert running.returncode == 0, said.decode()
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+async def test_being_told_to_stop_while_waiting_ends_it_in_order(
+    databases: Databases, tmp_path: Path, command: str
+) -> None:
     values = settings(databases)
-    place = f"127.0.0.1:{free_port()}/x"
-    values["database"] = {
-        "url": f"postgresql://bff_app:pw-canary@{place}",
-        "worker_url": f"postgresql://bff_worker:pw-canary@{place}",
-    }
-    url = f"http://{values['server']['listen']}"
-    async with process("serve", environment(values), tmp_path) as running:
+    values["database"] = elsewhere(databases, free_port())
+    async with process(command, environment(values), tmp_path) as running:
+        assert running.stdout is not None
+        async with asyncio.timeout(40):
+            await running.stdout.readuntil(b"waiting for PostgreSQL")
+            running.send_signal(signal.SIGHUP)  # which cannot be obeyed yet
+            await asyncio.sleep(0.2)
+            running.terminate()
+            said, _ = await running.communicate()
+    assert running.returncode == 0, said.decode()
+    assert "Traceback" not in said.decode()
 
-        async def up() -> bool:
-            assert running.returncode is None
-            return await status_of(f"{url}/healthz") == 200
 
-        await until(up, seconds=30)
-        running.terminate()
-        said, _ = await asyncio.wait_for(running.communicate(), 40)
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [("serve", "url"), ("serve", "worker_url"), ("worker", "worker_url")],
+)
+async def test_a_wrong_password_is_told_at_once(
+    databases: Databases, tmp_path: Path, command: str, setting: str
+) -> None:
+    values = settings(databases)
+    right = values["database"][setting]
+    values["database"][setting] = right.replace(
+        str(urlsplit(right).password), "pw-canary"
+    )
+    said = await refused(command, values, tmp_path)
 
-    assert "the schema could not be checked" in said.decode()
-    assert "pw-canary" not in said.decode()
+    assert f"database.{setting} at 127.0.0.1:" in said
+    assert "the password is not the role's; `bff db roles` sets it" in said
+    assert "pw-canary" not in said
 
 
 async def migrated_further(databases: Databases) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bff.audit import Entry
-from bff.config import Exports as Settings
+from bff.config_tenancy import Exports as Settings
 from bff.database import connect
 from bff.errors import ShuttingDown
 from bff.exports.slots import Exports

@@ -14,7 +14,8 @@ import pytest
 
 from bff.audit import Entry
 from bff.database import Database, DatabaseUnavailable, connect
-from bff.errors import RulesFull, TooBusy
+from bff.errors import TooBusy
+from bff.errors_workspace import RulesFull
 from bff.icp import candidates as module
 from bff.icp.candidates import Recomputed, recompute, recompute_all
 from bff.icp.rules import Profile

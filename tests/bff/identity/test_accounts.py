@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from bff.config import Auth
+from bff.config_identity import Auth
 from bff.dev.provider import Client, Person, Provider, Realm, serving
 from bff.identity.accounts import (
     AccountExists,

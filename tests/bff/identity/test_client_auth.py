@@ -12,7 +12,7 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from pydantic import SecretStr
 
-from bff.config import Auth
+from bff.config_identity import Auth
 from bff.identity.client_auth import (
     ASSERTION_TYPE,
     DATED_BACK,
@@ -129,7 +129,9 @@ def configured(file: Path, key_id: str | None = None) -> Auth:
 
 
 @pytest.mark.parametrize(
-    ("key_id", "sent"), [(None, RSA.thumbprint()), ("mine", "mine")]
+    ("key_id", "sent"),
+    [(None, RSA.thumbprint()), ("mine", "mine")],
+    ids=["its own", "mine"],
 )
 def test_the_key_file_decides_how_the_client_proves_itself(
     tmp_path: Path, key_id: str | None, sent: str

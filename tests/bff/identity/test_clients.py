@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from bff.config import Auth
+from bff.config_identity import Auth
 from bff.identity.admin_api import CallRefused, NotAsked
 from bff.identity.clients import (
     ClientMissing,

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from bff.config import Auth
+from bff.config_identity import Auth
 from bff.dev import demo
 from bff.dev.provider import Client, Person, Realm, serving
 from bff.dev.provider import Provider as Fake

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bff.access import STORE
+from bff.current_session import STORE
 from bff.database import DatabaseUnavailable
 from bff.dev.provider import Realm
-from bff.errors import SessionEnded, TokensTooLarge
+from bff.errors_access import SessionEnded, TokensTooLarge
 from bff.sessions.session import Seat
 from bff.tenancy.store import TENANCY
 from tests.bff.auth.redirects import begin, come_back, prove

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from bff.config import Worker
+from bff.config_operating import Worker
 from bff.database import connect
 from bff.onboarding.jobs import work
 from bff.onboarding.store import OnboardingStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bff.config import Onboarding
+from bff.config_tenancy import Onboarding
 from bff.onboarding.store import Founder
 
 if TYPE_CHECKING:

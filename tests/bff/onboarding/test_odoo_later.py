@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from bff.config import Worker
+from bff.config_operating import Worker
 from bff.database import connect
 from bff.onboarding.jobs import wake_forgotten, work
 from bff.onboarding.phases import State

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from bff.background import worker as supervised
-from bff.config import Worker
+from bff.config_operating import Worker
 from bff.dev.ports import free_port
 from bff.onboarding.jobs import wake_forgotten
 from bff.onboarding.phases import State

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bff.config import Onboarding
-from bff.errors import OnboardingClosed, RateLimited
+from bff.config_tenancy import Onboarding
+from bff.errors import RateLimited
+from bff.errors_workspace import OnboardingClosed
 from bff.onboarding.store import OnboardingStore
 from tests.bff.onboarding.founding import ANN, counted
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bff.errors import TenantSuspended
+from bff.errors_access import TenantSuspended
 from bff.onboarding.phases import NO_ODOO, State
 from bff.onboarding.worker import (
     STEPS,

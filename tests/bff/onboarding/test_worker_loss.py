@@ -14,7 +14,7 @@ import pytest
 
 from bff import config
 from bff.background import worker as supervised
-from bff.config import Worker
+from bff.config_operating import Worker
 from bff.database import connect
 from bff.onboarding.jobs import work
 from bff.onboarding.phases import State

@@ -526,7 +526,8 @@ async def test_whoever_has_no_session_leaves_room_for_those_who_have(
 
 
 async def pages_of(browser: Browser) -> set[int]:
-    return {(await browser.navigate(path)).status for path in ("/login", "/onboarding")}
+    ours = ("/login", "/onboarding", "/account", "/admin")
+    return {(await browser.navigate(path)).status for path in ours}
 
 
 async def test_our_own_pages_stay_for_what_a_ui_does_not_do(site: World) -> None:

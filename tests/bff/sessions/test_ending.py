@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from bff.access import STORE
+from bff.current_session import STORE
 from bff.database import Database, DatabaseUnavailable
 from bff.listener import LISTENER
 from bff.sessions.revocation import ENDED

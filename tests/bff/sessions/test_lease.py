@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from bff.access import STORE
+from bff.current_session import STORE
 from bff.database import Database, DatabaseUnavailable
 from bff.sessions import refresh
 from bff.sessions.store import SessionStore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bff.access import STORE
+from bff.current_session import STORE
 from bff.sessions.revocation import ENDED, REMEMBER
 from bff.telemetry import METRICS
 from tests.bff.members.inviting import invited, redeem

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bff import access
-from bff.access import REFRESHER
+from bff import current_session
+from bff.current_session import REFRESHER
 from bff.database import DatabaseUnavailable
 from bff.serve import drain
 from bff.sessions import refresh
@@ -49,7 +49,7 @@ async def renewed(world: World, browser: Browser) -> None:
 async def test_a_living_token_does_not_wait_for_the_next(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "WHILE_ALIVE", 0.1)
+    monkeypatch.setattr(current_session, "WHILE_ALIVE", 0.1)
     async with renewing(databases) as world, world.signed_in() as browser:
         hold = Hold(world)
         world.clock.ahead += NEAR
@@ -233,7 +233,7 @@ async def test_keeping_the_lease_outlives_whatever_goes_wrong_and_says_so(
 async def test_who_lost_patience_is_counted_apart_from_outages(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "WHILE_ALIVE", 0.1)
+    monkeypatch.setattr(current_session, "WHILE_ALIVE", 0.1)
     async with renewing(databases) as world, world.signed_in() as browser:
         hold = Hold(world)
         world.clock.ahead += NEAR

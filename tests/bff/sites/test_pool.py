@@ -62,7 +62,7 @@ async def made(workshop: Workshop, tenant_id: int = TENANT) -> None:
     assert template is not None
     async with holding(workshop.database, tenant_id, patience=0) as hold:
         site = workshop.site(connection, hold)
-        way = workshop.way("19.0", tenant_id)
+        way = workshop.way("19.0", tenant_id, site.safe)
         await ensure_database(site, str(tenant_id), template, way, patience=1)
         await workshop.sites.note(hold, made=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bff.config import Auth
+from bff.config_identity import Auth
 from bff.config_odoo import Odoo as Settings
 from bff.identity.clients import ClientMissing, ClientNotOurs, Clients
 from bff.identity.messages import ProviderUnavailable

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bff.database import connect
-from bff.errors import InviteForAnother, InviteNotFound, InvitesFull, RoleMissing
+from bff.errors_access import RoleMissing
+from bff.errors_workspace import InviteForAnother, InviteNotFound, InvitesFull
 from bff.tenancy.invites import SPEND, Guest, Invites, Joined, hash_of
 
 if TYPE_CHECKING:

@@ -3,9 +3,12 @@
 import { byId, h } from "../dom.js";
 import { markdown } from "../markdown.js";
 import { strings } from "../strings.js";
+import { shortened } from "./long.js";
 import { roleOf, textOf, toolCalls } from "./messages.js";
+import { attachmentsOf } from "./parts.js";
 import { StickyScroll } from "./scroll.js";
 import { GrowingText } from "./streaming.js";
+import { contentOf, emptyTurn, toolButton } from "./turn.js";
 
 const ANNOUNCED_LENGTH = 1500;
 const words = strings.chat;
@@ -22,6 +25,7 @@ export class Conversation {
   #entries = new Map();
   /** Parts of answers that were never finished: the graph forgets them, the screen does not. */
   #kept = new WeakSet();
+  #again = null;
 
   /** Empties the screen and, for a new conversation, greets. */
   clear({ welcome }) {
@@ -32,10 +36,10 @@ export class Conversation {
     this.#scroll.toEnd();
   }
 
-  /** Shows what was just typed, before the graph knows it. */
-  addPending(id, text) {
+  /** Shows a message that was just sent, before the graph knows it. */
+  addPending(message) {
     this.#list.querySelector(".welcome")?.remove();
-    this.#put(id, { type: "human", content: text }).pending = true;
+    this.#put(message.id, message).pending = true;
     this.#scroll.toEnd();
   }
 
@@ -93,7 +97,7 @@ export class Conversation {
     for (const entry of this.#entries.values()) {
       entry.pending = false;
       if (entry.growing === null) continue;
-      this.#finish(entry, markdown(entry.text));
+      this.#finish(entry, shortened(entry.text, markdown));
       this.#kept.add(entry.node);
     }
     this.#scroll.grown();
@@ -108,6 +112,17 @@ export class Conversation {
 
   announce(text) {
     this.#announcer.textContent = text;
+  }
+
+  /** Puts a button below the last answer that has it given again; null takes the button away. */
+  offerAgain(act) {
+    if (this.#again) this.#keepFocus(this.#again);
+    this.#again?.remove();
+    this.#again = null;
+    const last = this.#list.lastElementChild;
+    if (act === null || last?.dataset.role !== "ai") return;
+    this.#again = toolButton("again", words.again, act);
+    last.querySelector(".tools").append(this.#again);
   }
 
   /** Shows that an answer is being waited for. */
@@ -127,6 +142,7 @@ export class Conversation {
   }
 
   clearNotices() {
+    this.#keepFocus(this.#notices);
     this.#notices.replaceChildren();
   }
 
@@ -135,27 +151,30 @@ export class Conversation {
     this.#scroll.grown();
   }
 
+  /** Where something that has the keyboard goes away, the messages get it. */
+  #keepFocus(leaving) {
+    if (leaving.contains(document.activeElement)) byId("scroller").focus({ preventScroll: true });
+  }
+
   #put(id, message) {
     const role = roleOf(message);
     const entry = this.#entries.get(id) ?? this.#create(id, role);
     const text = textOf(message);
-    const signature = [text, ...toolCalls(message)].join("\0");
+    const signature = [text, attachmentsOf(message).length, ...toolCalls(message).map(({ name, args }) => name + args)].join("\0");
     entry.pending = false;
     if (entry.growing !== null || entry.signature !== signature) {
       entry.text = text;
       entry.signature = signature;
+      entry.node.toggleAttribute("data-wordless", text === ""); // there is nothing to copy
       this.#finish(entry, contentOf(role, message, text));
     }
     return entry;
   }
 
   #create(id, role) {
-    const body = h("div", { class: "body" });
-    const label = role === "human" ? words.you : words.assistant;
-    const node = h("article", { class: `turn ${role}`, "data-role": role }, h("h2", { class: "visually-hidden" }, label), body);
-    const entry = { node, body, text: "", signature: null, growing: null, pending: false };
+    const entry = { ...emptyTurn(role, () => entry.text), text: "", signature: null, growing: null, pending: false };
     this.#entries.set(id, entry);
-    this.#list.append(node);
+    this.#list.append(entry.node);
     return entry;
   }
 
@@ -169,21 +188,11 @@ export class Conversation {
   #finish(entry, content) {
     entry.growing = null;
     delete entry.node.dataset.streaming;
-    entry.body.replaceChildren(content);
+    entry.body.replaceChildren(...content);
   }
 }
 
 const isShown = (message) => {
   const role = roleOf(message);
-  return role !== null && (role !== "ai" || textOf(message) !== "" || toolCalls(message).length > 0);
+  return role !== null && (role !== "ai" || textOf(message) !== "" || toolCalls(message).length > 0 || attachmentsOf(message).length > 0);
 };
-
-function contentOf(role, message, text) {
-  if (role === "human") return document.createTextNode(text);
-  if (role === "tool") {
-    return h("details", { class: "tool" }, h("summary", {}, words.toolResult(message.name)), h("pre", { tabindex: "0" }, text));
-  }
-  const content = markdown(text);
-  for (const name of toolCalls(message)) content.append(h("p", { class: "tool-call" }, words.toolCall(name)));
-  return content;
-}

@@ -1,7 +1,9 @@
 /** The conversation page: who is here, the parts, and what connects them. */
 
 import { ProblemError } from "../api.js";
-import { byId, h } from "../dom.js";
+import { byId } from "../dom.js";
+import { onMoved } from "../moved.js";
+import { showPerson } from "../person.js";
 import { call, leaveWithTheOthers, signOut } from "../signed_in.js";
 import { strings } from "../strings.js";
 import { Chat } from "./chat.js";
@@ -16,35 +18,44 @@ const words = strings.chat;
 
 const drawer = new Drawer();
 const conversation = new Conversation();
-const composer = new Composer({ send: (text) => void chat.send(text), stop: () => void chat.stop() });
+const composer = new Composer({ send: (text, parts) => void chat.send(text, parts), stop: () => void chat.stop() });
 const questions = new Questions((value) => void chat.reply(value));
-const threads = new ThreadList({ select: go, deleted: (id) => id === threadInAddress() && go(null) });
+const threads = new ThreadList({ select: go, renamed: () => showTitle(threadInAddress()), deleted: (id) => id === threadInAddress() && go(null) });
 const chat = new Chat({ conversation, composer, questions, threads }, { opened, connected });
 
 byId("new-thread").addEventListener("click", () => go(null));
-byId("sign-out").addEventListener("click", () => signOut().catch(report));
+byId("sign-out").addEventListener("click", () => signOut().catch((problem) => report(problem)));
 document.addEventListener("keydown", onEscape);
-addEventListener("popstate", () => void chat.open(threadInAddress()));
+addEventListener("popstate", () => {
+  // The link past the navigation changes the address as well.
+  if (threadInAddress() !== chat.threadId) void chat.open(threadInAddress());
+});
 leaveWithTheOthers();
-void begin();
+void chat.open(threadInAddress());
+focusComposer();
+void meet();
 
-async function begin() {
-  void chat.open(threadInAddress());
-  focusComposer();
+/** Learns who is here. What was typed before stays, however many tries that takes. */
+async function meet() {
   try {
-    const [person] = await Promise.all([call("/whoami"), threads.load()]);
-    byId("identity").replaceChildren(...identity(person));
-    composer.setOwner(person.email ?? person.sub);
+    const loading = threads.load();
+    const person = await call("/whoami");
+    const owner = person.email ?? person.sub;
+    composer.setOwner(owner);
+    questions.setOwner(owner);
+    showPerson(person);
+    // The thread in the address is of the workspace before; drafts are kept for who typed them.
+    onMoved(person, () => location.replace("/"));
+    await loading;
     showTitle(threadInAddress());
   } catch (problem) {
-    report(problem);
+    report(problem, { label: words.retry, run: meetAgain });
   }
 }
 
-function identity({ email, sub, tenant_id: tenant }) {
-  const who = email ?? sub ?? "";
-  const where = tenant === null || tenant === undefined ? "" : words.tenant(tenant);
-  return [h("span", { class: "who", title: who }, who), h("span", { class: "where" }, where)];
+function meetAgain() {
+  conversation.clearNotices();
+  void meet();
 }
 
 /** Not where it would bring up a keyboard on the screen. */
@@ -79,12 +90,13 @@ function connected(yes) {
 }
 
 function onEscape(event) {
-  if (event.key !== "Escape" || event.isComposing || byId("confirm").open) return;
+  // A dialogue and the menu close by themselves, and that is all that the key is to do then.
+  if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open], :popover-open")) return;
   if (drawer.isOpen) drawer.close();
   else if (chat.running) void chat.stop();
 }
 
-function report(problem) {
+function report(problem, action = null) {
   if (!(problem instanceof ProblemError)) throw problem;
-  conversation.notice(problem.detail);
+  conversation.notice(problem.detail, { action });
 }

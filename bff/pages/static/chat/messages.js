@@ -3,6 +3,7 @@
 import { strings } from "../strings.js";
 
 const TITLE_LENGTH = 60;
+const LONGEST_TITLE = 200;
 
 /** The words of a message or chunk, whose content is a string or a list of parts. */
 export function textOf({ content }) {
@@ -13,8 +14,7 @@ export function textOf({ content }) {
 
 function partText(part) {
   if (typeof part === "string") return part;
-  if (typeof part?.text === "string") return part.text;
-  return ["image", "image_url", "file", "audio"].includes(part?.type) ? strings.chat.attachment : "";
+  return typeof part?.text === "string" ? part.text : "";
 }
 
 /** "human", "ai", "tool", or null for what is not shown. */
@@ -24,8 +24,19 @@ export function roleOf({ type }) {
   return type === "tool" ? "tool" : null;
 }
 
-/** Names of the tools an answer called. */
-export const toolCalls = (message) => (Array.isArray(message.tool_calls) ? message.tool_calls.map(({ name }) => String(name)) : []);
+/**
+ * The tools an answer called, and with what.
+ * @returns {{name: string, args: string}[]}
+ */
+export function toolCalls({ tool_calls: calls }) {
+  if (!Array.isArray(calls)) return [];
+  return calls.map(({ name, args }) => ({ name: String(name), args: isEmpty(args) ? "" : JSON.stringify(args, null, 2) }));
+}
+
+const isEmpty = (args) => args === null || args === undefined || (typeof args === "object" && Object.keys(args).length === 0);
+
+/** The messages of a thread's state. */
+export const messagesOf = (state) => (Array.isArray(state?.values?.messages) ? state.values.messages : []);
 
 /** A title from the first words of a message. */
 export function titleFrom(text) {
@@ -37,10 +48,16 @@ export function titleFrom(text) {
 
 /** A thread's own title, else the first thing said in it. */
 export function titleOf({ metadata, values, extracted }) {
-  if (typeof metadata?.title === "string" && metadata.title.trim() !== "") return metadata.title.trim();
-  const messages = Array.isArray(values?.messages) ? values.messages : [];
-  const first = messages.find((message) => roleOf(message) === "human") ?? { content: extracted?.first };
+  if (typeof metadata?.title === "string" && metadata.title.trim() !== "") return metadata.title.trim().slice(0, LONGEST_TITLE);
+  const first = messagesOf({ values }).find((message) => roleOf(message) === "human") ?? { content: extracted?.first };
   return titleFrom(textOf(first)) || strings.chat.untitled;
+}
+
+/** How the last run of a thread broke off: "stopped" by somebody, "failed", or null. It can be tried again. */
+export function brokenOff(state) {
+  const error = (state?.tasks ?? []).map((task) => task.error).find(Boolean);
+  if (!error) return null;
+  return String(error).startsWith("CancelledError") ? "stopped" : "failed";
 }
 
 /** The open questions of a thread's state: `[{id, value}]`. */
@@ -64,8 +81,14 @@ export function questionText(value) {
 /** What resumes the run: the reply itself, or a map when several questions are open. */
 export const resumeValue = (questions, replies) => (questions.length === 1 ? replies[0] : Object.fromEntries(questions.map(({ id }, i) => [id, replies[i]])));
 
-/** A fresh message id; also where `crypto.randomUUID` is missing (plain http). */
-export function newMessageId() {
+/** What a person says; without files it is plain text, which the simplest of graphs understand. */
+export function newMessage(text, parts) {
+  const content = parts.length === 0 ? text : [...(text === "" ? [] : [{ type: "text", text }]), ...parts];
+  return { type: "human", content, id: newId() };
+}
+
+/** A fresh id; also where `crypto.randomUUID` is missing (plain http). */
+export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -3,12 +3,13 @@
 import { ProblemError } from "../api.js";
 import { events } from "../sse.js";
 import { strings } from "../strings.js";
-import { joinRun, runIdOf, runIsActive, startRun } from "./graph.js";
+import { joinRun, markedRun, runIdOf, runIsActive, startRun } from "./graph.js";
 
 const TRIES = 5;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8000;
 const SILENCE_MS = 30_000; // the graph server sends a heartbeat every 5 s
+const AS_WANTED = ["pending", "running", "success"]; // what broke off is begun once more
 
 /** The connection broke and all tries to restore it failed; `resume` continues from there. */
 export class LostConnection extends Error {}
@@ -30,13 +31,35 @@ export class Run {
     this.#on = on;
   }
 
-  /** Starts the run and follows it. Fails with a ProblemError before `on.accepted` if it never began. */
-  async start(threadId, what) {
+  /**
+   * Starts the run and follows it. Fails with a ProblemError before `on.accepted` if it is not known to have begun.
+   * @param {string} threadId
+   * @param {object} what
+   * @param {string} mark  its own, by which it is found where it began but the answer got lost
+   * @param {boolean} again  whether it may have begun before
+   */
+  async start(threadId, what, mark, again) {
     this.#threadId = threadId;
-    const response = await startRun(this.#threadId, what, this.signal);
-    this.id = runIdOf(response);
+    const before = again ? await markedRun(threadId, mark, this.signal) : null;
+    this.id = before && AS_WANTED.includes(before.status) ? before.run_id : null;
+    const response = this.id === null ? await this.#start(what, mark) : null;
     this.#on.accepted?.();
     await this.#follow(response);
+  }
+
+  /** The streaming response, or null where none came although the run began: its id is known then. */
+  async #start(what, mark) {
+    try {
+      const response = await startRun(this.#threadId, what, mark, this.signal);
+      this.id = runIdOf(response);
+      return response;
+    } catch (error) {
+      if (this.left || !isUncertain(error)) throw error;
+      const begun = await markedRun(this.#threadId, mark, this.signal).catch(() => null); // then nobody knows
+      if (begun === null) throw error;
+      this.id = begun.run_id;
+      return null;
+    }
   }
 
   /** Follows a run that was begun before, from where it was left (or its beginning). */
@@ -65,7 +88,7 @@ export class Run {
   async #follow(response) {
     for (;;) {
       try {
-        response ??= await joinRun(this.#threadId, this.id, this.#lastEventId, this.signal);
+        response ??= await this.#join();
         this.#on.connected(true);
         for await (const event of received(response)) this.#take(event);
         if (!(await this.#goesOn())) return;
@@ -78,6 +101,17 @@ export class Run {
       }
       await this.#pause(null);
       response = null;
+    }
+  }
+
+  /** The stream's answer has to begin in time, too. */
+  async #join() {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(new DOMException("", "TimeoutError")), SILENCE_MS);
+    try {
+      return await joinRun(this.#threadId, this.id, this.#lastEventId, AbortSignal.any([this.signal, limit.signal]));
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -132,6 +166,9 @@ async function* received(response) {
     clearTimeout(timer);
   }
 }
+
+/** Whether what was asked for may have been done all the same. */
+const isUncertain = (error) => error instanceof ProblemError && (error.status === 0 || error.status >= 500);
 
 /** Whether trying again may help. */
 const passes = (error) => error instanceof ProblemError && (error.status === 0 || error.status === 408 || error.status === 429 || error.status >= 500);
