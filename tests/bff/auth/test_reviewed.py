@@ -8,6 +8,7 @@ from uuid import UUID
 
 import aiohttp
 
+from bff.listener import LISTENER
 from bff.sessions.revocation import ENDED
 
 if TYPE_CHECKING:
@@ -26,6 +27,17 @@ async def test_a_dead_cookie_does_not_sign_its_owner_out_everywhere(
 
             assert answer.status == 204
             assert (await owner.get("/whoami")).status == 200
+
+
+async def test_who_signs_out_everywhere_has_done_so_once_the_answer_is_here(
+    world: World,
+) -> None:
+    async with world.signed_in() as one, world.signed_in() as other:
+        world.app[LISTENER]._callbacks.clear()
+
+        await one.post("/auth/logout", json={"everywhere": True})
+
+        assert (await other.get("/whoami")).status == 401
 
 
 async def test_a_body_that_is_not_encoded_as_it_says_is_the_senders_fault(
