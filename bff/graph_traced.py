@@ -27,6 +27,8 @@ class TracedPassing(Passing):
     """Made in the place of a `Passing` where there are traces."""
 
     __slots__ = ("_asking", "_span", "_trace")
+    _asking: trace.Span | None
+    _span: trace.Span | None
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class TracedPassing(Passing):
         }
         parent, links = tracing.caller(theirs)
         route = errand.lane.route
-        self._span = tracer.start_span(
+        self._span = span = tracer.start_span(
             f"{errand.method} {route}",
             context=parent,
             kind=SpanKind.SERVER,
@@ -57,19 +59,19 @@ class TracedPassing(Passing):
                 "nexius.tenant": passage.who.tenant,
             },
         )
-        self._asking = tracer.start_span(
+        self._asking = asking = tracer.start_span(
             f"{errand.method} {PEER}",
-            context=trace.set_span_in_context(self._span),
+            context=trace.set_span_in_context(span),
             kind=SpanKind.CLIENT,
             attributes={"peer.service": PEER, "http.request.method": errand.method},
         )
-        self._trace = tracing.trace_id(self._span)
+        self._trace = tracing.trace_id(span)
         kept = [
             line
             for line in self._lines.split(_LINE_END)
             if not line.lower().startswith(_NOT_OURS)
         ]
-        ours = tracing.headers_of(self._asking).items()
+        ours = tracing.headers_of(asking).items()
         kept[-1:] = [*(f"{name}: {value}".encode() for name, value in ours), b""]
         self._lines = _LINE_END.join(kept)
 
@@ -81,12 +83,9 @@ class TracedPassing(Passing):
             self._end(error)
 
     def on_unavailable(self) -> None:
-        """Let aiohttp say so, in a span of its own."""
-        self._asking.set_attribute("nexius.left_to_aiohttp", value=True)
-        try:
-            super().on_unavailable()
-        finally:
-            self._end(None)
+        """Let aiohttp say so, in spans of its own: unended, these are never sent."""
+        self._asking = self._span = None
+        super().on_unavailable()
 
     def _end(self, error: Exception | None) -> None:
         for span in (self._asking, self._span):

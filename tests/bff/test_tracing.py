@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind
 
 from bff import tracing
 from bff.config import Config
+from bff.dev.ports import free_port
 from bff.graph_passing import Passing
 from bff.telemetry import JsonFormatter, doing
 from bff.tracing import sayable
@@ -119,6 +120,23 @@ async def test_a_run_leads_to_the_graph_server_which_can_go_on_with_it(
     ours = f"00-{asked.context.trace_id:032x}-{asked.context.span_id:016x}-"
     assert sent["traceparent"].startswith(ours)
     assert "tracestate" not in sent
+
+
+async def test_a_graph_server_that_is_away_makes_one_span_of_the_request(
+    spans: Spans, databases: Databases
+) -> None:
+    away = {"proxy": {"graph": {"upstreams": [f"http://127.0.0.1:{free_port()}"]}}}
+    async with World(databases, settings=away).running() as world:
+        tracing.use(spans.provider, world.config)
+        async with world.signed_in() as browser:
+            answer = await browser.get("/graph/ok")
+            await answer.read()
+    assert answer.status == 502
+    span = await spans.named("GET /graph/{path}")
+    assert span.attributes is not None
+    assert span.attributes["http.response.status_code"] == 502
+    names = [one.name for one in spans.all()]
+    assert names.count("GET /graph/{path}") == 1
 
 
 async def test_on_the_direct_way_the_caller_s_line_is_gone_and_all_others_stay(
